@@ -1,0 +1,96 @@
+"""The network: a multilayer perceptron whose parameters are a plain dict of tensors."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from l2l.checks import whole
+
+Params = dict[str, Tensor]
+
+
+def init_params(
+    sizes: Sequence[int] = (1, 40, 40, 1), *, generator: torch.Generator, dtype: torch.dtype = torch.float32
+) -> Params:
+    """Draw initial parameters from `torch.nn.Linear`'s default distribution.
+
+        W_l, b_l ~ U[-1/sqrt(n), 1/sqrt(n)]   elementwise, n = sizes[l-1] inputs of layer l
+
+    Args:
+        sizes: widths from input to output; the paper's network is (1, 40, 40, 1).
+        generator: source of randomness; its state advances.
+        dtype: torch.float32 or torch.float64.
+
+    Returns:
+        W1 [in, out], b1 [out], W2, b2, … in this order, on the generator's device.
+
+    Raises:
+        TypeError, ValueError: fewer than two sizes, or a size that is not a whole number ≥ 1.
+
+    Source: network of Finn et al. (2017), section 5.1; distribution of He et al. (2015) as in PyTorch.
+    """
+    sizes = [whole("each of sizes", size, 1) for size in sizes]
+    if len(sizes) < 2:
+        raise ValueError(f"sizes must name an input and an output width, got {tuple(sizes)}")
+
+    def uniform(*shape: int, inputs: int) -> Tensor:
+        bound = 1 / math.sqrt(inputs)
+        return (2 * torch.rand(shape, generator=generator, dtype=dtype, device=generator.device) - 1) * bound
+
+    params = {}
+    for layer, (inputs, outputs) in enumerate(pairwise(sizes), start=1):
+        params[f"W{layer}"] = uniform(inputs, outputs, inputs=inputs)
+        params[f"b{layer}"] = uniform(outputs, inputs=inputs)
+    return params
+
+
+def mlp(params: Params, x: Tensor) -> Tensor:
+    """Apply the network: `h_l = relu(h_{l-1} W_l + b_l)`, linear in its last layer.
+
+    Args:
+        params: W1, b1, …, WL, bL as `init_params` gives them.
+        x: inputs [..., sizes[0]].
+
+    Returns:
+        Outputs [..., sizes[-1]].
+
+    Raises:
+        ValueError: the last axis of `x` is not the network's input width.
+        TypeError: `x` and the parameters differ in dtype.
+    """
+    layers = len(params) // 2
+    if x.ndim == 0 or x.shape[-1] != params["W1"].shape[-2]:
+        raise ValueError(f"x must have {params['W1'].shape[-2]} values in its last axis, got shape {tuple(x.shape)}")
+    if x.dtype != params["W1"].dtype:
+        raise TypeError(f"x and the parameters must have one dtype, got {x.dtype} and {params['W1'].dtype}")
+    for layer in range(1, layers):
+        x = torch.relu(x @ params[f"W{layer}"] + params[f"b{layer}"])
+    return x @ params[f"W{layers}"] + params[f"b{layers}"]
+
+
+def mse(params: Params, x: Tensor, y: Tensor) -> Tensor:
+    """Mean squared error, `L(f_params, D) = mean_j (f_params(x_j) - y_j)^2`.
+
+    Args:
+        params: parameters of `mlp`.
+        x: inputs [..., sizes[0]].
+        y: targets [..., sizes[-1]], in exactly the shape of the outputs.
+
+    Returns:
+        A scalar, in squared units of y.
+
+    Raises:
+        ValueError: `y` has another shape than the outputs (broadcasting would hide the mistake).
+        TypeError: dtypes differ.
+
+    Source: Finn et al. (2017), equation 2, averaged over points.
+    """
+    outputs = mlp(params, x)
+    if y.shape != outputs.shape:
+        raise ValueError(f"y must have the outputs' shape {tuple(outputs.shape)}, got {tuple(y.shape)}")
+    if y.dtype != outputs.dtype:
+        raise TypeError(f"y and the outputs must have one dtype, got {y.dtype} and {outputs.dtype}")
+    return ((outputs - y) ** 2).mean()

@@ -1,0 +1,122 @@
+"""Figures from arrays and an Axes, in the house style: one colour and one line style for each method."""
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
+
+from l2l.stats import confidence_interval
+
+METHOD_STYLE = {
+    "maml": {"label": "MAML", "color": "#0067b0", "linestyle": "-"},
+    "fomaml": {"label": "FOMAML", "color": "#008a63", "linestyle": "--"},
+    "pretrain": {"label": "pre-training", "color": "#d9660a", "linestyle": "-."},
+    "untrained": {"label": "untrained", "color": "#7d4e9e", "linestyle": ":"},
+}
+"""Legible in print without colour, too: the line styles differ, and the markers of medians."""
+MARKERS = {"maml": "o", "fomaml": "s", "pretrain": "^", "untrained": "D"}
+TRUTH_STYLE = {"color": "#8a8a8a", "linewidth": 3.5, "alpha": 0.6, "zorder": 1}
+POINT_STYLE = {"color": "#222222", "marker": "o", "linestyle": "", "markersize": 6, "zorder": 5}
+HOUSE_STYLE = {
+    "figure.figsize": (7.0, 3.8),
+    "figure.dpi": 130,
+    "savefig.dpi": 130,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "figure.constrained_layout.use": True,
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "lines.linewidth": 2.0,
+}
+
+
+def use_style() -> None:
+    """Make the house style matplotlib's default, for this process."""
+    plt.rcParams.update(HOUSE_STYLE)
+
+
+def _mean_and_band(ax: Axes, x: ArrayLike, values: ArrayLike, style: Mapping) -> None:
+    """Draw the mean over the last axis and, from two values on, its 95 % interval as a band."""
+    values = np.asarray(values, dtype=float)
+    if values.shape[-1] == 1:
+        ax.plot(x, values[..., 0], **style)
+        return
+    mean, half_width = confidence_interval(values)
+    ax.plot(x, mean, **style)
+    ax.fill_between(x, mean - half_width, mean + half_width, color=style["color"], alpha=0.18, linewidth=0)
+
+
+def plot_gradient_norms(histories: Mapping[str, Mapping], ax: Axes) -> None:
+    """Draw the norm of the initial adaptation gradient through training, mean and 95 % interval over seeds.
+
+    Args:
+        histories: method → `Run.history`, or any mapping with `iteration` [logs] and `initial_gradient_norm` [logs, R].
+        ax: where to draw.
+    """
+    for method, history in histories.items():
+        _mean_and_band(ax, history["iteration"], history["initial_gradient_norm"], METHOD_STYLE[method])
+    ax.set(xlabel="outer iteration", ylabel="norm of the initial\nadaptation gradient", ylim=(0, None))
+    ax.legend()
+
+
+def plot_adaptation_curves(curves: Mapping[str, ArrayLike], ax: Axes, *, error: str = "query") -> None:
+    """Draw the error against the number of adaptation steps: mean with 95 % interval, and median as hollow markers.
+
+    Args:
+        curves: method → errors [steps+1, N] of N tasks, as in `Curve.query` or `Curve.support`.
+        ax: where to draw; its error axis becomes logarithmic.
+        error: which error it is, "query" or "support", for the label.
+    """
+    for method, values in curves.items():
+        style, steps = METHOD_STYLE[method], np.arange(len(values))
+        _mean_and_band(ax, steps, values, style)
+        marker = {"marker": MARKERS[method], "markersize": 7 if method == "maml" else 4, "markerfacecolor": "white"}
+        ax.plot(steps, np.median(values, axis=-1), color=style["color"], linestyle="", **marker)
+    ax.plot([], [], color="#555555", linestyle="", label="medians", marker="o", markerfacecolor="white")
+    ax.set(xlabel="adaptation steps", ylabel=f"mean squared {error} error", yscale="log")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend()
+
+
+def plot_task(x: ArrayLike, y: ArrayLike, ax: Axes, *, support: tuple[ArrayLike, ArrayLike] | None = None) -> None:
+    """Draw a task: its true function over x, and its support points if they are given.
+
+    Args:
+        x, y: the function on a grid, [N] each, in the units of the task.
+        ax: where to draw.
+        support: (x, y) of the support points, [K] each.
+    """
+    ax.plot(x, y, label="true function", **TRUTH_STYLE)
+    if support is not None:
+        ax.plot(*support, label="support points", **POINT_STYLE)
+    ax.set(xlabel="$x$", ylabel="$y$")
+
+
+def plot_half_axis_fit(
+    x: ArrayLike, y: ArrayLike, fits: Mapping[int, ArrayLike], support: tuple[ArrayLike, ArrayLike], ax: Axes,
+    *, method: str,
+) -> None:  # fmt: skip
+    """Draw one task, its support points, and the network after some numbers of adaptation steps.
+
+    Args:
+        x, y: the true function on a grid, [N] each.
+        fits: number of steps → the network's outputs on that grid, [N]; later steps are drawn stronger.
+        support: (x, y) of the support points, [K] each; the span that they cover is shaded.
+        ax: where to draw.
+        method: whose colour to use.
+    """
+    style = METHOD_STYLE[method]
+    plot_task(x, y, ax, support=support)
+    covered = np.asarray(support[0])
+    ax.axvspan(covered.min(), covered.max(), color="#999999", alpha=0.15, linewidth=0)
+    for i, (steps, outputs) in enumerate(sorted(fits.items())):
+        label = "before adaptation" if steps == 0 else f"after {steps} step{'s' if steps > 1 else ''}"
+        linestyle = (":", "--", "-")[round(2 * i / max(1, len(fits) - 1))]
+        ax.plot(x, outputs, color=style["color"], linestyle=linestyle, label=label, alpha=0.55 + 0.45 * (i > 0))
+    ax.set_title(style["label"])

@@ -1,0 +1,117 @@
+"""Meta-test of stored runs: one summary of each, as a table and as figures."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+
+from l2l.evaluate import adaptation_curve
+from l2l.methods import adapt, initial_gradient_norm
+from l2l.net import mlp
+from l2l.plots import HOUSE_STYLE, plot_adaptation_curves, plot_gradient_norms, plot_half_axis_fit
+from l2l.run import DTYPES, Run
+from l2l.stats import confidence_interval
+from l2l.tasks import META_TEST, Batch, stream
+
+QUERY_POINTS = 100
+HALF_AXIS_TASK = {"amplitude": 4.0, "phase": 0.5}  # a large one, so that a bad fit shows
+
+
+def meta_test_batch(run: Run, tasks: int, shots: int, half_axis: bool = False) -> Batch:
+    """Return tasks that no training saw, the same for every run of a task family."""
+    side = (sum(run.task_family.x_range) / 2, run.task_family.x_range[1]) if half_axis else None
+    return run.task_family.sample(
+        tasks, shots, QUERY_POINTS, generator=stream(META_TEST, 0), support_range=side, dtype=DTYPES[run.config.dtype]
+    )
+
+
+def meta_test(run: Run, batch: Batch, *, alpha: float, steps: int, optimizer: str) -> dict[str, np.ndarray]:
+    """Return the errors `support` and `query` [steps+1, R, T], and `gradient_norm` [R, T]."""
+    replicas = [run.replica(r) for r in range(len(run.config.seeds))]
+    curves = [adaptation_curve(theta, batch, alpha=alpha, steps=steps, optimizer=optimizer) for theta in replicas]
+    return {
+        "support": torch.stack([curve.support for curve in curves], dim=1).numpy(),
+        "query": torch.stack([curve.query for curve in curves], dim=1).numpy(),
+        "gradient_norm": torch.stack([initial_gradient_norm(theta, batch) for theta in replicas]).numpy(),
+    }
+
+
+def summarise(values: np.ndarray) -> dict:
+    """Summarise [R, T]: mean, half its 95 % interval (over seeds, or tasks if R = 1), median; None if not finite."""
+    by_seed = values.mean(axis=1, dtype=np.float64)
+    mean, half_width = confidence_interval(by_seed if len(values) > 1 else values[0])
+
+    def number(value) -> float | None:
+        return float(value) if np.isfinite(value) else None
+
+    return {
+        "mean": number(mean),
+        "half_width": number(half_width),
+        "median": number(np.median(values)),
+        "interval_over": "seeds" if len(values) > 1 else "tasks",
+        "mean_by_seed": [number(mean) for mean in by_seed],
+    }
+
+
+def summary(result: Mapping[str, np.ndarray], shown: list[int]) -> dict:
+    """Summarise a run's errors after each number of steps in `shown`, and its gradient norm."""
+    errors = {part: {str(k): summarise(result[part][k]) for k in shown} for part in ("support", "query")}
+    return errors | {"gradient_norm": summarise(result["gradient_norm"])}
+
+
+def table(summaries: Mapping[str, dict], shown: list[int]) -> str:
+    """Lay summaries out as text: for each run a line with the support error and one with the query error."""
+
+    def number(value: float | None) -> str:
+        return "∞" if value is None else f"{value:.3f}" if abs(value) < 1000 else f"{value:.1e}"
+
+    def cell(s: dict) -> str:
+        return f"{number(s['mean'])} ± {number(s['half_width'])} [{number(s['median'])}]"
+
+    steps = [f"{k} step{'s' * (k != 1)}" for k in shown]
+    rows = [["method", "error", *steps, "gradient norm"]]
+    for name, s in summaries.items():
+        rows.append([name, "support", *(cell(s["support"][str(k)]) for k in shown), cell(s["gradient_norm"])])
+        rows.append(["", "query", *(cell(s["query"][str(k)]) for k in shown), ""])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "─" * max(map(len, lines)), *lines[1:]])
+
+
+def half_axis_fit(run: Run, shots: int, steps: tuple[int, ...], alpha: float) -> tuple:
+    """Adapt the first replica to points on the right half of the axis; return the arguments of `plot_half_axis_fit`."""
+    low, high = run.task_family.x_range
+    x = torch.linspace(low, high, 400, dtype=DTYPES[run.config.dtype])[:, None]
+    x_support = torch.linspace((low + high) / 2, high, shots + 2, dtype=x.dtype)[1:-1, None]
+
+    def truth(x):
+        return HALF_AXIS_TASK["amplitude"] * torch.sin(x + HALF_AXIS_TASK["phase"])
+
+    theta = run.replica(0)
+    with torch.no_grad():
+        fits = {k: mlp(adapt(theta, x_support, truth(x_support), alpha=alpha, steps=k), x)[:, 0] for k in steps}
+    return x[:, 0], truth(x)[:, 0], fits, (x_support[:, 0], truth(x_support)[:, 0])
+
+
+def draw_figures(folder: Path, runs: Mapping[str, Run], results: Mapping[str, dict], alpha: float | None) -> list[Path]:
+    """Draw the three figures, one run of each method, into `folder`; return their paths."""
+    with plt.rc_context(HOUSE_STYLE):
+        norms, ax = plt.subplots()
+        plot_gradient_norms({method: run.history for method, run in runs.items()}, ax)
+        errors, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True)
+        for ax, part in zip(axes, ("support", "query"), strict=True):
+            curves = {method: r[part].reshape(len(r[part]), -1) for method, r in results.items()}
+            plot_adaptation_curves(curves, ax, error=part)
+        fits, axes = plt.subplots(1, len(runs), figsize=(4 * len(runs), 3.6), sharey=True, squeeze=False)
+        for ax, (method, run) in zip(axes[0], runs.items(), strict=True):
+            rate = run.config.alpha if alpha is None else alpha
+            plot_half_axis_fit(*half_axis_fit(run, 5, (0, 1, 10), rate), ax, method=method)
+        fits.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    paths = []
+    for name, figure in (("gradient-norms", norms), ("adaptation-curves", errors), ("half-axis-fit", fits)):
+        paths.append(folder / f"{name}.png")
+        figure.savefig(paths[-1], metadata={"Software": None})
+        plt.close(figure)
+    return paths

@@ -1,0 +1,218 @@
+"""What to train, and what training gives: `TrainConfig`, `Run` and the file that holds a run."""
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from l2l.checks import one_of, rate, whole
+from l2l.methods import METHODS
+from l2l.net import Params
+from l2l.tasks import SineTasks
+
+FORMAT = "l2l run 1"
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of one training run.
+
+    Raises:
+        TypeError, ValueError: a value out of range, of the wrong type, or a repeated seed.
+    """
+
+    method: str = "maml"
+    """"maml", "fomaml" or "pretrain"."""
+    iterations: int = 15_000
+    """Outer updates. The source's value; the paper's released code makes 70,000."""
+    tasks: int = 25
+    """Tasks in each meta-batch, as in the paper's released code."""
+    shots: int = 10
+    """K, support points for each task. The paper uses 5 and 10."""
+    query: int = 10
+    """Q, query points for each task. The paper's released code takes as many as there are shots."""
+    alpha: float = 0.01
+    """Inner learning rate α. The paper's value."""
+    beta: float = 1e-3
+    """Outer learning rate β, of Adam. The value in the paper's released code."""
+    steps: int = 1
+    """Inner steps during training. The paper's value."""
+    sizes: tuple[int, ...] = (1, 40, 40, 1)
+    """Widths of the network, input to output. The paper's network."""
+    seeds: tuple[int, ...] = (0,)
+    """One replica for each seed. A seed fixes the initialisation and the stream of tasks, for any method."""
+    log_every: int = 250
+    """Iterations between two entries of the history. Every quantity is logged at the first and last iteration too."""
+    checkpoint_at: tuple[int, ...] = ()
+    """Iterations after which the parameters are kept; 0 is the initialisation."""
+    dtype: str = "float32"
+    """"float32" or "float64"."""
+
+    def __post_init__(self):
+        def put(name, value):
+            object.__setattr__(self, name, value)
+
+        one_of("method", self.method, METHODS)
+        one_of("dtype", self.dtype, DTYPES)
+        for name in ("iterations", "tasks", "shots", "query", "log_every"):
+            put(name, whole(name, getattr(self, name), 1))
+        put("steps", whole("steps", self.steps, 0))
+        for name in ("alpha", "beta"):
+            put(name, rate(name, getattr(self, name)))
+        for name, least in (("sizes", 1), ("seeds", 0), ("checkpoint_at", 0)):
+            try:
+                values = tuple(getattr(self, name))
+            except TypeError:
+                raise TypeError(f"{name} must be a sequence of whole numbers, got {getattr(self, name)!r}") from None
+            put(name, tuple(whole(f"each of {name}", value, least) for value in values))
+        if len(self.sizes) < 2 or self.sizes[0] != 1 or self.sizes[-1] != 1:
+            raise ValueError(f"sizes must begin and end with 1, as x and y are numbers, got {self.sizes}")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds must be distinct and at least one, got {self.seeds}")
+        if max(self.seeds) >= 2**32:
+            raise ValueError(f"seeds must be below 2**32, got {max(self.seeds)}")
+        if self.checkpoint_at and max(self.checkpoint_at) > self.iterations:
+            raise ValueError(f"checkpoint_at must not exceed iterations = {self.iterations}, got {self.checkpoint_at}")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The result of training: R replicas, one for each seed, side by side."""
+
+    config: TrainConfig
+    """What was asked for."""
+    theta: Params
+    """Parameters after the last iteration, [R, ...]."""
+    history: dict[str, Tensor]
+    """`iteration` [logs]; `loss` and `initial_gradient_norm` [logs, R], both on one batch of held-out tasks that
+    is the same for every run of a task family: the method's own loss, and the mean norm over tasks."""
+    checkpoints: dict[int, Params]
+    """Parameters [R, ...] after each iteration of `config.checkpoint_at` that was reached."""
+    task_family: SineTasks = field(default_factory=SineTasks)
+    """The distribution of tasks it was trained on."""
+    iteration: int | None = None
+    """Outer updates made; fewer than `config.iterations` if training was cut short. None: all of them."""
+
+    def __post_init__(self):
+        if self.iteration is None:
+            object.__setattr__(self, "iteration", self.config.iterations)
+
+    def replica(self, r: int) -> Params:
+        """Return the parameters of replica `r`, that of `config.seeds[r]`, without the leading axis.
+
+        Raises:
+            IndexError: there is no such replica.
+        """
+        if not -len(self.config.seeds) <= r < len(self.config.seeds):
+            raise IndexError(f"replica must be one of {len(self.config.seeds)}, got {r}")
+        return {name: p[r] for name, p in self.theta.items()}
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the run to one safetensors file, atomically: `path` is never half-written.
+
+        Raises:
+            OSError: `path` can't be written.
+        """
+        write_run(path, self)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Run":
+        """Read a run that `save` or `train` wrote. No code in the file is ever executed.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file is truncated, corrupt, or not a run of this package.
+        """
+        return read_run(path)[0]
+
+
+def write_run(path: str | os.PathLike, run: Run, optimiser: dict[str, Tensor] | None = None) -> None:
+    """Write a run, with the optimiser's state while it is unfinished."""
+    tensors = {f"theta.{name}": p for name, p in run.theta.items()}
+    tensors |= {f"history.{name}": values for name, values in run.history.items()}
+    tensors |= {f"checkpoint.{i}.{name}": p for i, params in run.checkpoints.items() for name, p in params.items()}
+    tensors |= {f"optimiser.{name}": values for name, values in (optimiser or {}).items()}
+    tensors = {
+        name: values.detach().cpu().clone(memory_format=torch.contiguous_format) for name, values in tensors.items()
+    }
+    about = {
+        "config": asdict(run.config),
+        "task_family": asdict(run.task_family),
+        "iteration": run.iteration,
+        "versions": {package: version(package) for package in ("l2l-book", "torch", "numpy", "safetensors")}
+        | {"python": platform.python_version(), "machine": platform.machine()},
+    }
+    text = json.dumps(about)
+    metadata = {"format": FORMAT, "about": text, "sha256": _digest(tensors, text)}
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(save(tensors, metadata))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_run(path: str | os.PathLike) -> tuple[Run, dict[str, Tensor]]:
+    """Read a run and, if it is unfinished, the optimiser's state."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no run file {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise ValueError("it is not a run written by this version of l2l")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        if _digest(tensors, metadata.get("about", "")) != metadata.get("sha256"):
+            raise ValueError("its contents do not match their checksum")
+        about = json.loads(metadata["about"])
+        config, task_family = TrainConfig(**about["config"]), SineTasks(**about["task_family"])
+    except (SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} can't be read as a run: {error}") from None
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): values for name, values in tensors.items() if name.startswith(prefix)}
+
+    def params(prefix: str) -> Params:
+        found = part(prefix)
+        return {name: found[name] for name in sorted(found, key=lambda name: (int(name[1:]), name[0]))}  # W1, b1, W2, …
+
+    checkpoints = {i: params(f"checkpoint.{i}.") for i in config.checkpoint_at if i <= about["iteration"]}
+    run = Run(config, params("theta."), part("history."), checkpoints, task_family, about["iteration"])
+    return run, part("optimiser.")
+
+
+def check_writable(path: str | os.PathLike) -> None:
+    """Raise OSError unless a file can be made at `path`; make its folder if need be."""
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"out must name a file, got the folder {path}")
+    probe = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            stack.callback(probe.unlink, missing_ok=True)
+            probe.touch()
+    except OSError as error:
+        raise OSError(f"out can't be written at {path}: {error.strerror}") from None
+
+
+def _digest(tensors: dict[str, Tensor], text: str) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
+        digest.update(tensors[name].numpy().tobytes())
+    return digest.hexdigest()

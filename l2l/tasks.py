@@ -1,0 +1,138 @@
+"""The task distribution: sinusoids with random amplitude and phase, and what is known of them in closed form."""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from l2l.checks import interval, whole
+
+
+class Batch(NamedTuple):
+    """A batch of T tasks, each with K support and Q query points."""
+
+    x_support: Tensor  # [T, K, 1]
+    y_support: Tensor  # [T, K, 1]
+    x_query: Tensor  # [T, Q, 1]
+    y_query: Tensor  # [T, Q, 1]
+    amplitude: Tensor  # [T]
+    phase: Tensor  # [T], radians
+
+
+@dataclass(frozen=True)
+class SineTasks:
+    """Tasks `y = A sin(x + b)` with A, b and x uniform on closed ranges.
+
+    Raises:
+        TypeError, ValueError: a range that is reversed, not finite, or not a pair of numbers.
+
+    Source: Finn et al. (2017), section 5.1, whose text gives these ranges.
+    """
+
+    amplitude: tuple[float, float] = (0.1, 5.0)
+    """Range of A. The paper's value; it makes tasks differ fiftyfold in size."""
+    phase: tuple[float, float] = (0.0, math.pi)
+    """Range of b in radians. The paper's value; half a turn, so that the mean over tasks is not zero."""
+    x_range: tuple[float, float] = (-5.0, 5.0)
+    """Range of the inputs. The paper's value; a little over one and a half periods."""
+
+    def __post_init__(self):
+        for name in ("amplitude", "phase", "x_range"):
+            object.__setattr__(self, name, interval(name, getattr(self, name)))
+
+    def sample(
+        self,
+        tasks: int,
+        shots: int,
+        query: int,
+        *,
+        generator: torch.Generator,
+        support_range: tuple[float, float] | None = None,
+        dtype: torch.dtype = torch.float32,
+        device: str | torch.device = "cpu",
+    ) -> Batch:
+        """Draw a batch of tasks.
+
+        Each task uses one row of uniform numbers, in order: amplitude, phase, support inputs, query
+        inputs. So tasks drawn in one call equal the same tasks drawn one at a time.
+
+        Args:
+            tasks: T, number of tasks.
+            shots: K, support points for each task.
+            query: Q, query points for each task, always drawn from all of `x_range`.
+            generator: source of randomness; its state advances.
+            support_range: range of the support inputs, `x_range` unless given; (0, 5) is half the axis.
+            dtype: torch.float32 or torch.float64.
+            device: where the batch is put. Drawing happens on the generator's device.
+
+        Returns:
+            Batch, with points [T, K, 1] and [T, Q, 1], amplitude and phase [T].
+
+        Raises:
+            TypeError, ValueError: a count below 1 or not whole, or a bad `support_range`.
+        """
+        tasks, shots, query = whole("tasks", tasks, 1), whole("shots", shots, 1), whole("query", query, 1)
+        support_range = self.x_range if support_range is None else interval("support_range", support_range)
+        u = torch.rand(tasks, 2 + shots + query, generator=generator, dtype=dtype, device=generator.device).to(device)
+
+        def between(bounds: tuple[float, float], u: Tensor) -> Tensor:
+            return bounds[0] + (bounds[1] - bounds[0]) * u
+
+        amplitude, phase = between(self.amplitude, u[:, 0]), between(self.phase, u[:, 1])  # [T], [T]
+        x_support = between(support_range, u[:, 2 : 2 + shots, None])  # [T, K, 1]
+        x_query = between(self.x_range, u[:, 2 + shots :, None])  # [T, Q, 1]
+
+        def sinusoid(x: Tensor) -> Tensor:
+            return amplitude[:, None, None] * torch.sin(x + phase[:, None, None])
+
+        return Batch(x_support, sinusoid(x_support), x_query, sinusoid(x_query), amplitude, phase)
+
+    def conditional_mean(self, x: Tensor) -> Tensor:
+        """E[y | x] over all tasks: what joint training on the mean squared error converges to.
+
+            E[y|x] = E[A] · sin(w/2)/(w/2) · sin(x + m)     m, w: middle and width of the phase range
+
+        which is (2/π) E[A] cos x for the phase range [0, π].
+
+        Args:
+            x: inputs, any shape.
+
+        Returns:
+            Means in the shape of `x`.
+        """
+        x = torch.as_tensor(x)
+        middle, width = sum(self.phase) / 2, self.phase[1] - self.phase[0]
+        return sum(self.amplitude) / 2 * float(np.sinc(width / (2 * math.pi))) * torch.sin(x + middle)
+
+    def joint_mse_floor(self) -> float:
+        """The least mean squared error that one function can have on all tasks, E_x[Var(y | x)].
+
+            E_x[Var(y|x)] = E[A²] (1 - sin(w)/w · c) / 2  -  (E[A] sin(w/2)/(w/2))² (1 - c) / 2
+            c = E_x[cos 2(x + m)] = cos 2(x̄ + m) · sin(d)/d
+
+        m, w are the middle and width of the phase range, x̄, d those of the x range; np.sinc(t) = sin(πt)/(πt).
+
+        Returns:
+            The floor in squared units of y; 3.0057 for the default ranges.
+        """
+        low, high = self.amplitude
+        mean_square = (low**2 + low * high + high**2) / 3
+        middle, width = sum(self.phase) / 2, self.phase[1] - self.phase[0]
+        c = math.cos(sum(self.x_range) + 2 * middle) * np.sinc((self.x_range[1] - self.x_range[0]) / math.pi)
+        second_moment = mean_square * (1 - np.sinc(width / math.pi) * c) / 2
+        squared_mean = ((low + high) / 2 * np.sinc(width / (2 * math.pi))) ** 2 * (1 - c) / 2
+        return float(second_moment - squared_mean)
+
+
+TRAIN, HELD_OUT, META_TEST = 1, 2, 3
+
+
+def stream(purpose: int, seed: int) -> torch.Generator:
+    """Return the task generator of one purpose (TRAIN, HELD_OUT or META_TEST) and seed.
+
+    Streams of different purposes or seeds are independent, so no task of meta-test was ever trained on.
+    """
+    return torch.Generator().manual_seed(int(np.random.SeedSequence((purpose, seed)).generate_state(1)[0]))

@@ -1,0 +1,255 @@
+"""The outer loop: trains any method, a replica for each seed, compiled where the run is long enough to repay it."""
+
+import functools
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from l2l.adam import AdamState, adam, adam_init
+from l2l.methods import METHODS, initial_gradient_norm
+from l2l.net import Params, init_params
+from l2l.run import DTYPES, Run, TrainConfig, check_writable, read_run, write_run
+from l2l.tasks import HELD_OUT, TRAIN, Batch, SineTasks, stream
+
+COMPILE_FROM = 5_000
+"""Updates, over all replicas, from which compiling the step repays its 10 to 30 seconds."""
+BLOCK = 250
+"""Updates between two looks at progress, divergence and the clock."""
+SAVE_EVERY = 1.0
+"""Least time between two checkpoints on disk, in seconds."""
+HELD_OUT_TASKS = 200
+"""Tasks on which the history is measured."""
+
+
+class Replica(NamedTuple):
+    """All that the rest of one seed's training depends on."""
+
+    theta: Params
+    adam: AdamState
+    rng: Tensor  # state of the generator that draws its tasks
+
+
+def train(
+    config: TrainConfig,
+    task_family: SineTasks = SineTasks(),  # noqa: B008 (frozen)
+    *,
+    progress: bool = True,
+    out: str | os.PathLike | None = None,
+    resume: bool = False,
+    device: str | torch.device = "cpu",
+    compile: bool | None = None,
+) -> Run:
+    """Minimise a method's loss over tasks (lines 1 to 12), one replica for each seed.
+
+        g = METHODS[config.method](θ, batch),    θ ← Adam(θ, g, rate β)     for each of config.iterations batches
+
+    For one seed all methods start from the same θ and see the same tasks in the same order. A replica
+    equals the run of its seed alone, bit for bit. Training uses one CPU thread: at these sizes more are slower.
+
+    Args:
+        config: what to train.
+        task_family: where tasks come from.
+        progress: show a progress bar, in a terminal or a notebook.
+        out: file for the run. Checkpoints go there too, at most one a second and one at the end, each
+            written atomically in place of the one before.
+        resume: continue from `out` if it exists. The result has the bits of an uninterrupted run.
+        device: "cpu" or "cuda".
+        compile: compile the step. By default a run is compiled if replicas × iterations ≥ COMPILE_FROM.
+
+    Returns:
+        Run, with tensors on the CPU.
+
+    Raises:
+        TypeError, ValueError: a bad setting, or the file in `out` is no run of this config.
+        OSError: `out` can't be written.
+        FloatingPointError: the loss or a parameter became infinite or undefined; `out` keeps the state before.
+
+    Source: Finn et al. (2017), algorithm 2; Adam as outer optimiser as in its released code.
+    """
+    if out is not None:
+        check_writable(out)
+    elif resume:
+        raise ValueError("resume=True needs out, the file to resume from")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device must be one that this machine has, got {device!r}") from error
+    dtype = DTYPES[config.dtype]
+    sample = functools.partial(task_family.sample, shots=config.shots, query=config.query, dtype=dtype, device=device)
+    held_out = sample(HELD_OUT_TASKS, generator=stream(HELD_OUT, 0))
+    if resume and os.path.exists(out):
+        run, replicas = _resume(out, config, task_family, device)
+        if run.iteration == config.iterations:
+            return run
+    else:
+        replicas = [_first_replica(seed, config, dtype, device) for seed in config.seeds]
+        run = _record(Run(config, {}, {}, {}, task_family, 0), replicas, held_out)
+
+    with _one_thread(), _progress_bar(config, run, progress) as bar:
+        step = make_step(config.method, config.alpha, config.steps, config.beta)
+        if compile or (compile is None and len(config.seeds) * config.iterations >= COMPILE_FROM):
+            bar.set_postfix_str("compiling")
+            first = replicas[0]
+            step = _compiled(step, first.theta, first.adam, sample(config.tasks, generator=stream(TRAIN, 0)))
+        state, saved_at = (run, replicas), time.monotonic()
+        try:
+            while run.iteration < config.iterations:
+                updates = _next_stop(config, run.iteration) - run.iteration
+                advanced = [_advance(replica, step, updates, sample, config.tasks) for replica in replicas]
+                _check_finite(advanced, run)
+                replicas = [replica for replica, _ in advanced]
+                run = _record(replace(run, iteration=run.iteration + updates), replicas, held_out)
+                state = run, replicas
+                bar.set_postfix_str(f"loss {sum(losses[-1].item() for _, losses in advanced) / len(advanced):.3f}")
+                bar.update(updates)
+                if out is not None and time.monotonic() - saved_at >= SAVE_EVERY:
+                    _save(out, *state)
+                    saved_at = time.monotonic()
+        finally:
+            if out is not None:
+                _save(out, *state)
+    return run
+
+
+@functools.cache
+def make_step(method: str, alpha: float, steps: int, beta: float) -> Callable:
+    """Return lines 4 to 11 as a function: (theta, adam state, batch) -> (theta, adam state, loss)."""
+
+    def step(theta: Params, state: AdamState, batch: Batch) -> tuple[Params, AdamState, Tensor]:
+        loss, grads = METHODS[method](theta, batch, alpha=alpha, steps=steps)
+        theta, state = adam(theta, grads, state, beta)
+        return theta, state, loss
+
+    return step
+
+
+_compile = functools.cache(
+    functools.partial(torch.compile, fullgraph=True, dynamic=False, options={"cpp_wrapper": True})
+)
+
+
+def _compiled(step: Callable, *example) -> Callable:
+    """Compile `step` and try it once; where that fails, warn and return it as it is."""
+    try:
+        with torch.no_grad():
+            _compile(step)(*example)
+        return _compile(step)
+    except Exception as error:  # whatever a compiler that is absent, too old or broken may raise
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        warnings.warn(f"training runs uncompiled, several times slower: {reason}", RuntimeWarning, stacklevel=3)
+        return step
+
+
+def _first_replica(seed: int, config: TrainConfig, dtype: torch.dtype, device) -> Replica:
+    theta = init_params(config.sizes, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+    theta = {name: p.to(device) for name, p in theta.items()}
+    return Replica(theta, adam_init(theta), stream(TRAIN, seed).get_state())
+
+
+def _advance(replica: Replica, step: Callable, updates: int, sample: Callable, tasks: int) -> tuple[Replica, Tensor]:
+    """Make some outer updates; return the replica after them and the loss of each, [updates]."""
+    theta, state, rng = replica
+    generator = torch.Generator()
+    generator.set_state(rng)
+    block = sample(updates * tasks, generator=generator)
+    losses = []
+    with torch.no_grad():
+        for batch in zip(*(field.split(tasks) for field in block), strict=True):
+            theta, state, loss = step(theta, state, Batch(*batch))
+            losses.append(loss)
+    return Replica(theta, state, generator.get_state()), torch.stack(losses)
+
+
+def _next_stop(config: TrainConfig, iteration: int) -> int:
+    """Return the next iteration at which something is logged, kept or looked at."""
+    multiples = ((iteration // every + 1) * every for every in (BLOCK, config.log_every))
+    return min(config.iterations, *multiples, *(i for i in config.checkpoint_at if i > iteration))
+
+
+def _record(run: Run, replicas: list[Replica], held_out: Batch) -> Run:
+    """Return `run` with the replicas' parameters, and with the history and checkpoints due at this iteration."""
+    config, i = run.config, run.iteration
+    theta = _stack([replica.theta for replica in replicas])
+    checkpoints = run.checkpoints | ({i: theta} if i in config.checkpoint_at else {})
+    history = run.history
+    if i % config.log_every == 0 or i == config.iterations:
+        method = functools.partial(METHODS[config.method], alpha=config.alpha, steps=config.steps)
+        norms = [initial_gradient_norm(r.theta, held_out).mean() for r in replicas]
+        now = {
+            "iteration": torch.tensor(i),
+            "loss": torch.stack([method(r.theta, held_out).loss for r in replicas]).cpu(),
+            "initial_gradient_norm": torch.stack(norms).cpu(),
+        }
+        history = {k: torch.cat([*([history[k]] if history else []), value[None]]) for k, value in now.items()}
+    return replace(run, theta=theta, history=history, checkpoints=checkpoints)
+
+
+def _stack(dicts: list[Params]) -> Params:
+    return {name: torch.stack([d[name] for d in dicts]).cpu() for name in dicts[0]}
+
+
+def _check_finite(advanced: list[tuple[Replica, Tensor]], run: Run) -> None:
+    losses = torch.stack([losses for _, losses in advanced])  # [R, updates]
+    bad = ~losses.isfinite()
+    bad[:, -1] |= torch.stack([~torch.stack([p.isfinite().all() for p in r.theta.values()]).all() for r, _ in advanced])
+    if bad.any():
+        i = int(bad.any(dim=0).nonzero()[0])
+        r = int(bad[:, i].nonzero()[0])
+        raise FloatingPointError(
+            f"training diverged at iteration {run.iteration + i + 1:,}, seed {run.config.seeds[r]}: "
+            f"the loss is {losses[r, i].item():.3g}; a smaller alpha or beta may help"
+        )
+
+
+def _save(out: str | os.PathLike, run: Run, replicas: list[Replica]) -> None:
+    optimiser = {}
+    if run.iteration < run.config.iterations:
+        m, v = _stack([r.adam.m for r in replicas]), _stack([r.adam.v for r in replicas])
+        optimiser = {f"m.{name}": p for name, p in m.items()} | {f"v.{name}": p for name, p in v.items()}
+        optimiser |= _stack([{"t": r.adam.t, "rng": r.rng} for r in replicas])
+    write_run(out, run, optimiser)
+
+
+def _resume(out, config: TrainConfig, task_family: SineTasks, device) -> tuple[Run, list[Replica]]:
+    run, saved = read_run(out)
+    for then, now in ((run.config, config), (run.task_family, task_family)):
+        for name, value in asdict(then).items():
+            if value != asdict(now)[name]:
+                raise ValueError(f"{out} can't be resumed: its {name} is {value}, not {asdict(now)[name]}")
+
+    def replica(r: int) -> Replica:
+        theta, m, v = (
+            {name: tensors[prefix + name][r].to(device) for name in run.theta}
+            for tensors, prefix in ((run.theta, ""), (saved, "m."), (saved, "v."))
+        )
+        return Replica(
+            theta, AdamState(m, v, saved["t"][r].to(device)), saved["rng"][r].clone()
+        )  # set_state overlooks a view's offset
+
+    unfinished = run.iteration < config.iterations
+    return run, [replica(r) for r in range(len(config.seeds))] if unfinished else []
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _progress_bar(config: TrainConfig, run: Run, progress: bool) -> tqdm:
+    seen = progress and (sys.stderr.isatty() or "ipykernel" in sys.modules)
+    label = f"{config.method} × {len(config.seeds)} seeds" if len(config.seeds) > 1 else config.method
+    return tqdm(total=config.iterations, initial=run.iteration, desc=label, disable=not seen, leave=False)

@@ -1,0 +1,163 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from l2l import Run, TrainConfig, train
+from l2l.__main__ import main, parse_seeds, parser
+from l2l.report import meta_test, meta_test_batch, summarise
+
+SMALL = ["--iterations", "20", "--tasks", "3", "--sizes", "1,8,1", "--log-every", "10"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    for method, seeds in (("maml", "0-2"), ("fomaml", "0-2"), ("pretrain", "0")):
+        assert main(["train", method, *SMALL, "--seeds", seeds, "--out", str(folder / f"{method}.safetensors")]) == 0
+    return [str(folder / f"{method}.safetensors") for method in ("maml", "fomaml", "pretrain")]
+
+
+def test_train_is_the_same_engine(runs):
+    run = Run.load(runs[0])
+    expected = TrainConfig(iterations=20, tasks=3, sizes=(1, 8, 1), log_every=10, seeds=(0, 1, 2))
+    assert run.config == expected
+    assert all(torch.equal(run.theta[k], p) for k, p in train(expected).theta.items())
+
+
+def test_evaluate_prints_one_table(runs, capsys):
+    assert main(["evaluate", *runs, "--tasks", "50"]) == 0
+    text = capsys.readouterr().out
+    for word in (
+        "maml",
+        "fomaml",
+        "pretrain",
+        "support",
+        "query",
+        "0 steps",
+        "1 step",
+        "5 steps",
+        "10 steps",
+        "gradient norm",
+    ):
+        assert word in text
+    assert max(map(len, text.splitlines())) < 160
+
+
+def test_json_holds_what_the_functions_give(runs, capsys):
+    assert main(["evaluate", *runs, "--tasks", "40", "--steps", "5", "--shots", "6", "--half-axis", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["settings"]["shots"] == 6
+    assert list(printed["runs"]["maml"]["query"]) == ["0", "1", "5"]
+    run = Run.load(runs[0])
+    batch = meta_test_batch(run, 40, 6, half_axis=True)
+    assert batch.x_support.min() >= 0
+    result = meta_test(run, batch, alpha=0.01, steps=5, optimizer="sgd")
+    query = printed["runs"]["maml"]["query"]["5"]
+    assert query["mean"] == pytest.approx(float(result["query"][5].mean()), rel=1e-6)
+    assert query["interval_over"] == "seeds"
+    assert len(query["mean_by_seed"]) == 3
+    assert printed["runs"]["pretrain"]["query"]["5"]["interval_over"] == "tasks"
+
+
+def test_values_that_are_not_finite_become_null():
+    summary = summarise(torch.tensor([[1.0, float("inf")], [1.0, 2.0]]).numpy())
+    assert summary["mean"] is None
+    assert summary["median"] == 1.5
+    assert summary["mean_by_seed"] == [None, 1.5]
+
+
+def test_figures_are_drawn(runs, tmp_path, capsys):
+    assert main(["evaluate", *runs, "--tasks", "30", "--figures", str(tmp_path / "figures")]) == 0
+    names = {"gradient-norms.png", "adaptation-curves.png", "half-axis-fit.png"}
+    assert {p.name for p in (tmp_path / "figures").iterdir()} == names
+    first = {name: (tmp_path / "figures" / name).read_bytes() for name in names}
+    assert main(["evaluate", *runs, "--tasks", "30", "--figures", str(tmp_path / "figures")]) == 0
+    assert all((tmp_path / "figures" / name).read_bytes() == first[name] for name in names)
+
+
+def cli(*arguments):
+    command = [sys.executable, "-m", "l2l", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+
+def test_bad_input_is_one_line_and_status_2(tmp_path, runs):
+    foreign, truncated, file = tmp_path / "foreign", tmp_path / "truncated", tmp_path / "file"
+    foreign.write_text("not a run")
+    file.write_text("")
+    with open(runs[0], "rb") as whole:
+        truncated.write_bytes(whole.read()[:-50])
+    for arguments, message in (
+        (["evaluate", tmp_path / "nothing"], "there is no run file"),
+        (["evaluate", foreign], "can't be read as a run"),
+        (["evaluate", truncated], "can't be read as a run"),
+        (["evaluate", runs[0], "--tasks", "0"], "tasks must be at least"),
+        (["evaluate", runs[0], "--alpha", "nan"], "alpha must be a finite number"),
+        (["train", "maml", *SMALL, "--alpha", "-0.01"], "alpha must be a finite number, not negative, got -0.01"),
+        (["train", "maml", *SMALL, "--seeds", "1,1"], "seeds must be distinct"),
+        (["train", "maml", *SMALL, "--out", file / "x"], "out can't be written"),
+        (["train", "maml", *SMALL, "--out", foreign, "--resume"], "can't be read as a run"),
+        (["train", "maml", *SMALL, "--device", "nonsense"], "nonsense"),
+    ):
+        done = cli(*arguments)
+        assert done.returncode == 2, (arguments, done)
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert done.stdout == ""
+    for arguments in (["train", "reptile"], ["train", "maml", "--seeds", "a"], ["evaluate"], []):
+        done = cli(*arguments)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+
+
+def test_divergence_has_its_own_status(tmp_path):
+    done = cli("train", "maml", *SMALL, "--alpha", "1e25", "--steps", "3", "--out", tmp_path / "run")
+    assert done.returncode == 1
+    assert "training diverged at iteration" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert Run.load(tmp_path / "run").iteration == 0
+
+
+def test_ctrl_c_saves_and_resume_finishes(tmp_path):
+    out = tmp_path / "run.safetensors"
+    arguments = ["train", "pretrain", "--iterations", "3000", "--tasks", "5", "--out", str(out)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "l2l", *arguments], stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not out.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate()
+    assert process.returncode == 130
+    assert "interrupted; --resume continues" in stderr
+    assert "Traceback" not in stderr
+    assert 0 < Run.load(out).iteration < 3000
+    done = cli("evaluate", out, "--tasks", "20")
+    assert done.returncode == 0
+    assert "of 3,000 iterations" in done.stderr
+    done = cli(*arguments, "--resume")
+    assert done.returncode == 0
+    assert done.stderr == ""  # silent where stderr is no terminal
+    assert Run.load(out).iteration == 3000
+
+
+def test_seeds():
+    assert parse_seeds("0-4") == (0, 1, 2, 3, 4)
+    assert parse_seeds("3") == (3,)
+    assert parse_seeds("0,2,5-7") == (0, 2, 5, 6, 7)
+
+
+def test_help_describes_every_option():
+    text = parser().format_help() + "".join(
+        sub.format_help() for sub in parser()._subparsers._group_actions[0].choices.values()
+    )
+    for word in ("--resume", "--half-axis", "--figures", "default 15000", "default 0.01", "exit status", "examples"):
+        assert word in text

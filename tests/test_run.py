@@ -1,0 +1,117 @@
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import l2l.run
+from l2l import Run, SineTasks, TrainConfig, train
+
+
+@pytest.fixture
+def run():
+    config = TrainConfig(iterations=3, tasks=2, sizes=(1, 4, 1), seeds=(0, 7), checkpoint_at=(0, 2), method="fomaml")
+    return train(config, SineTasks(phase=(0.0, 1.5)))
+
+
+def test_round_trip(run, tmp_path):
+    run.save(tmp_path / "a.safetensors")
+    loaded = Run.load(tmp_path / "a.safetensors")
+    assert loaded.config == run.config
+    assert loaded.task_family == run.task_family
+    assert loaded.iteration == 3
+    for ours, theirs in (
+        (run.theta, loaded.theta),
+        (run.history, loaded.history),
+        *zip(run.checkpoints.values(), loaded.checkpoints.values(), strict=True),
+    ):
+        assert list(ours) == list(theirs) or set(ours) == set(theirs)
+        assert all(torch.equal(ours[k], theirs[k]) for k in ours)
+
+
+def test_a_run_made_by_hand_can_be_saved(run, tmp_path):
+    Run(run.config, run.theta, run.history, run.checkpoints).save(tmp_path / "a.safetensors")
+    assert Run.load(tmp_path / "a.safetensors").iteration == 3
+
+
+def test_parameters_keep_their_order(run, tmp_path):
+    run.save(tmp_path / "a.safetensors")
+    assert list(Run.load(tmp_path / "a.safetensors").theta) == ["W1", "b1", "W2", "b2"]
+
+
+def test_never_half_written(run, tmp_path, monkeypatch):
+    path = tmp_path / "a.safetensors"
+    run.save(path)
+    before = path.read_bytes()
+
+    def fail(*args):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(l2l.run.os, "fsync", fail)
+    with pytest.raises(OSError, match="disk full"):
+        run.save(path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def damage_truncate(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def damage_flip(path):
+    data = bytearray(path.read_bytes())
+    data[-9] ^= 1
+    path.write_bytes(data)
+
+
+def damage_header(path):
+    data = path.read_bytes()
+    path.write_bytes(data[:8] + b"\xff" * 40 + data[48:])
+
+
+def damage_config(path):
+    path.write_bytes(path.read_bytes().replace(b"fomaml", b"pomaml"))
+
+
+def damage_empty(path):
+    path.write_bytes(b"")
+
+
+def damage_text(path):
+    path.write_text("hello, this is a text file and not a run\n" * 20)
+
+
+def damage_foreign(path):
+    save_file({"theta.W1": torch.zeros(3)}, path)
+
+
+def damage_foreign_labelled(path):
+    save_file({"theta.W1": torch.zeros(3)}, path, {"format": l2l.run.FORMAT})
+
+
+class Bomb:
+    def __reduce__(self):
+        return exec, ("raise SystemExit('the pickle was executed')",)
+
+
+def damage_pickle(path):
+    path.write_bytes(pickle.dumps(Bomb()))
+
+
+def damage_torch_save(path):
+    torch.save({"theta": Bomb()}, path)
+
+
+@pytest.mark.parametrize("damage", [f for name, f in list(globals().items()) if name.startswith("damage_")])
+def test_bad_files_give_one_clear_line(run, tmp_path, damage):
+    path = tmp_path / "a.safetensors"
+    run.save(path)
+    damage(path)
+    with pytest.raises(ValueError, match=r"a\.safetensors can't be read as a run: ") as caught:
+        Run.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no run file"):
+        Run.load(tmp_path / "nothing.safetensors")

@@ -1,0 +1,274 @@
+import importlib
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from dataclasses import replace
+
+import pytest
+import torch
+
+from l2l import METHODS, Run, SineTasks, TrainConfig, init_params, initial_gradient_norm, train
+from l2l.tasks import HELD_OUT, TRAIN, stream
+
+engine = importlib.import_module("l2l.train")  # the name l2l.train is the function
+SMALL = TrainConfig(iterations=60, tasks=4, shots=5, query=6, sizes=(1, 8, 1), log_every=25, checkpoint_at=(0, 10, 60))
+
+
+def assert_same(run, other):
+    assert run.config == other.config
+    assert run.iteration == other.iteration
+    for ours, theirs in ((run.theta, other.theta), (run.history, other.history)):
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[k], theirs[k]) for k in ours)
+    assert run.checkpoints.keys() == other.checkpoints.keys()
+    for i, params in run.checkpoints.items():
+        assert all(torch.equal(params[k], other.checkpoints[i][k]) for k in params)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_equals_a_plain_loop_with_torch_adam(method):
+    config = replace(SMALL, method=method, dtype="float64", iterations=30, checkpoint_at=(0, 30), seeds=(5,))
+    run = train(config)
+    theta = init_params((1, 8, 1), generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    assert all(torch.equal(theta[k], run.checkpoints[0][k][0]) for k in theta)
+    tasks, leaves = stream(TRAIN, 5), {k: p.clone().requires_grad_() for k, p in theta.items()}
+    optimiser = torch.optim.Adam(leaves.values(), lr=1e-3)
+    for _ in range(30):
+        batch = SineTasks().sample(4, 5, 6, generator=tasks, dtype=torch.float64)
+        for leaf, g in zip(
+            leaves.values(), METHODS[method](leaves, batch, alpha=0.01, steps=1).grads.values(), strict=True
+        ):
+            leaf.grad = g.detach()
+        optimiser.step()
+    for k, leaf in leaves.items():
+        torch.testing.assert_close(run.theta[k][0], leaf.detach(), rtol=1e-10, atol=1e-12)
+
+
+def test_history_and_checkpoints():
+    run = train(replace(SMALL, seeds=(0, 3)))
+    assert run.history["iteration"].tolist() == [0, 25, 50, 60]
+    assert list(run.checkpoints) == [0, 10, 60]
+    held_out = SineTasks().sample(engine.HELD_OUT_TASKS, 5, 6, generator=stream(HELD_OUT, 0))
+    for log, theta in ((0, run.checkpoints[0]), (-1, run.theta)):
+        for r in (0, 1):
+            replica = {k: p[r] for k, p in theta.items()}
+            norm = initial_gradient_norm(replica, held_out).mean()
+            torch.testing.assert_close(run.history["initial_gradient_norm"][log, r], norm)
+            loss = METHODS["maml"](replica, held_out, alpha=0.01, steps=1).loss
+            torch.testing.assert_close(run.history["loss"][log, r], loss)
+    assert all(torch.equal(run.checkpoints[60][k], run.theta[k]) for k in run.theta)
+    assert all(torch.equal(run.replica(1)[k], run.theta[k][1]) for k in run.theta)
+    with pytest.raises(IndexError, match="one of 2, got 2"):
+        run.replica(2)
+
+
+def test_methods_share_initialisation_and_tasks(monkeypatch):
+    seen, sample = {}, SineTasks.sample
+
+    def spy(self, *args, **kwargs):
+        batch = sample(self, *args, **kwargs)
+        seen.setdefault(method, []).append(batch)
+        return batch
+
+    monkeypatch.setattr(SineTasks, "sample", spy)
+    starts = []
+    for method in METHODS:
+        starts.append(train(replace(SMALL, method=method)).checkpoints[0])
+    assert all(torch.equal(starts[0][k], other[k]) for other in starts[1:] for k in starts[0])
+    for batches in zip(*seen.values(), strict=True):
+        assert all(torch.equal(batches[0].y_query, other.y_query) for other in batches[1:])
+
+
+def test_a_replica_equals_its_solo_run():
+    together = train(replace(SMALL, seeds=(4, 1, 9)))
+    for r, seed in enumerate((4, 1, 9)):
+        alone = train(replace(SMALL, seeds=(seed,)))
+        assert all(torch.equal(together.theta[k][r], alone.theta[k][0]) for k in alone.theta)
+        assert torch.equal(together.history["loss"][:, r], alone.history["loss"][:, 0])
+
+
+def test_blocks_and_logging_do_not_change_the_result(monkeypatch):
+    run = train(SMALL)
+    monkeypatch.setattr(engine, "BLOCK", 7)
+    other = train(replace(SMALL, log_every=11, checkpoint_at=()))
+    assert all(torch.equal(run.theta[k], other.theta[k]) for k in run.theta)
+
+
+def test_same_seed_same_run_and_global_state_untouched():
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    assert_same(train(SMALL), train(SMALL))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() == threads
+
+
+def test_compiled_stays_close_to_eager():
+    config = replace(SMALL, iterations=100, checkpoint_at=())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        compiled = train(config, compile=True)
+    if any("uncompiled" in str(w.message) for w in caught):
+        pytest.skip("no working C++ compiler here")
+    eager = train(config, compile=False)
+    for k in eager.theta:
+        torch.testing.assert_close(compiled.theta[k], eager.theta[k], rtol=1e-3, atol=1e-3)
+
+
+def test_without_a_compiler_it_warns_once_and_trains(monkeypatch):
+    def broken(step):
+        raise RuntimeError("no compiler found\nmore")
+
+    monkeypatch.setattr(engine, "_compile", broken)
+    with pytest.warns(RuntimeWarning, match="uncompiled, several times slower: no compiler found$") as caught:
+        run = train(replace(SMALL, seeds=(0, 1)), compile=True)
+    assert len(caught) == 1
+    assert all(torch.equal(run.theta[k], train(replace(SMALL, seeds=(0, 1))).theta[k]) for k in run.theta)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_method_lowers_its_own_loss(method):
+    run = train(TrainConfig(method=method, iterations=400, sizes=(1, 20, 20, 1)))
+    assert run.history["loss"][-1] < 0.9 * run.history["loss"][0]
+
+
+def test_divergence_is_reported_and_the_checkpoint_kept(tmp_path, monkeypatch):
+    out, seen = tmp_path / "run.safetensors", []
+    monkeypatch.setattr(engine, "BLOCK", 10)
+    monkeypatch.setattr(engine, "SAVE_EVERY", 0.0)
+    poisoned = SineTasks.sample
+
+    def sample(self, tasks, shots, query, *, generator, **kwargs):
+        batch = poisoned(self, tasks, shots, query, generator=generator, **kwargs)
+        if tasks < 200:  # a training block: 10 updates of 4 tasks
+            seen.append(tasks)
+            if len(seen) == 6:  # blocks alternate between two seeds: the third block of the second seed
+                batch.y_query[4 * 4] = math.nan
+        return batch
+
+    monkeypatch.setattr(SineTasks, "sample", sample)
+    with pytest.raises(FloatingPointError, match="diverged at iteration 25, seed 8: the loss is nan"):
+        train(replace(SMALL, seeds=(2, 8)), out=out)
+    assert Run.load(out).iteration == 20
+    assert all(p.isfinite().all() for p in Run.load(out).theta.values())
+
+
+def test_a_real_divergence(tmp_path):
+    with pytest.raises(FloatingPointError, match="diverged at iteration"):
+        train(replace(SMALL, alpha=1e25, steps=3), out=tmp_path / "run.safetensors")
+
+
+class Stop(KeyboardInterrupt):
+    pass
+
+
+def test_interruption_keeps_a_checkpoint_and_resume_continues(tmp_path, monkeypatch):
+    out, config = tmp_path / "run.safetensors", replace(SMALL, seeds=(0, 1))
+    monkeypatch.setattr(engine, "BLOCK", 10)
+    uninterrupted = train(config)
+    advance = engine._advance
+    calls = []
+
+    def stop_later(*args):
+        calls.append(1)
+        if len(calls) == 8:  # the second seed of the fourth block
+            raise Stop
+        return advance(*args)
+
+    monkeypatch.setattr(engine, "_advance", stop_later)
+    with pytest.raises(Stop):
+        train(config, out=out)
+    assert 0 < Run.load(out).iteration < 60
+    monkeypatch.setattr(engine, "_advance", advance)
+    assert_same(train(config, out=out, resume=True), uninterrupted)
+    assert_same(Run.load(out), uninterrupted)
+    monkeypatch.setattr(engine, "_advance", stop_later)  # a finished run is not trained again
+    assert_same(train(config, out=out, resume=True), uninterrupted)
+
+
+def test_resume_needs_the_same_config(tmp_path):
+    out = tmp_path / "run.safetensors"
+    train(SMALL, out=out)
+    with pytest.raises(ValueError, match=r"its alpha is 0.01, not 0.02"):
+        train(replace(SMALL, alpha=0.02), out=out, resume=True)
+    with pytest.raises(ValueError, match=r"its seeds is \[0\], not \[1\]|its seeds is \(0,\), not \(1,\)"):
+        train(replace(SMALL, seeds=(1,)), out=out, resume=True)
+    with pytest.raises(ValueError, match="its phase is"):
+        train(SMALL, SineTasks(phase=(0, 1)), out=out, resume=True)
+    with pytest.raises(ValueError, match="resume=True needs out"):
+        train(SMALL, resume=True)
+
+
+def test_out_is_checked_before_any_work(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(engine, "_advance", None)
+    with pytest.raises(OSError, match="out can't be written"):
+        train(SMALL, out=tmp_path / "file" / "run.safetensors")
+    with pytest.raises(IsADirectoryError, match="out must name a file"):
+        train(SMALL, out=tmp_path)
+
+
+KILLED = ["train", "maml", "--iterations", "1200", "--seeds", "0,3", "--tasks", "5", "--checkpoint-at", "0,300,900"]
+
+
+@pytest.mark.parametrize("patience", [0.3, 0.9])
+def test_sigkill_then_resume_gives_the_same_bits(tmp_path, patience):
+    def start(*extra):
+        command = [sys.executable, "-m", "l2l", *KILLED, "--out", tmp_path / "run.safetensors", *extra]
+        return subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+    killed = 0
+    for _ in range(3):
+        process = start("--resume")
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "run.safetensors").exists() and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(patience * (1 + killed))
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            killed += 1
+        process.wait()
+        patience *= 1.7
+    assert killed > 0
+    assert start("--resume").wait() == 0
+    config = TrainConfig(iterations=1200, seeds=(0, 3), tasks=5, checkpoint_at=(0, 300, 900))
+    assert_same(Run.load(tmp_path / "run.safetensors"), train(config))
+    assert [p.name for p in tmp_path.iterdir() if p.suffix == ".safetensors"] == ["run.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "error", "message"),
+    [
+        ({"method": "reptile"}, ValueError, "method must be one of maml, fomaml, pretrain, got 'reptile'"),
+        ({"iterations": 0}, ValueError, "iterations must be at least 1, got 0"),
+        ({"tasks": 0}, ValueError, "tasks must be at least 1"),
+        ({"shots": -3}, ValueError, "shots must be at least 1, got -3"),
+        ({"query": 0}, ValueError, "query must be at least 1"),
+        ({"iterations": 1.5}, TypeError, "iterations must be a whole number, got 1.5"),
+        ({"alpha": -0.01}, ValueError, "alpha must be a finite number, not negative, got -0.01"),
+        ({"alpha": math.nan}, ValueError, "alpha .* got nan"),
+        ({"beta": math.inf}, ValueError, "beta .* got inf"),
+        ({"beta": "0.1"}, TypeError, "beta must be a number, got '0.1'"),
+        ({"steps": -1}, ValueError, "steps must be at least 0"),
+        ({"log_every": 0}, ValueError, "log_every must be at least 1"),
+        ({"sizes": (40, 1)}, ValueError, "sizes must begin and end with 1"),
+        ({"sizes": (1,)}, ValueError, "sizes must begin"),
+        ({"sizes": 40}, TypeError, "sizes must be a sequence"),
+        ({"seeds": (1, 2, 1)}, ValueError, r"seeds must be distinct .* got \(1, 2, 1\)"),
+        ({"seeds": ()}, ValueError, "seeds must be distinct and at least one"),
+        ({"seeds": (-1,)}, ValueError, "each of seeds must be at least 0, got -1"),
+        ({"seeds": (2**32,)}, ValueError, "seeds must be below"),
+        ({"checkpoint_at": (20_000,)}, ValueError, "checkpoint_at must not exceed iterations = 15000"),
+        ({"dtype": "float16"}, ValueError, "dtype must be one of float32, float64"),
+    ],
+)
+def test_bad_config(setting, error, message):
+    with pytest.raises(error, match=message):
+        TrainConfig(**setting)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_trains_on_cuda():
+    torch.testing.assert_close(train(SMALL, device="cuda").theta, train(SMALL).theta, rtol=1e-3, atol=1e-3)
