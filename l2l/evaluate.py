@@ -37,7 +37,8 @@ def adaptation_curve(theta: Params, batch: Batch, *, alpha: float, steps: int, o
         optimizer: "sgd" (the inner loop of `adapt`) or "adam".
 
     Returns:
-        Curve of two [steps+1, T] tensors, in squared units of y.
+        Curve of two [steps+1, T] tensors, in squared units of y; infinite where adaptation has diverged so far
+        that the numbers overflow.
 
     Raises:
         TypeError, ValueError: a bad value or unknown optimiser, or shapes or dtypes that do not match.
@@ -61,4 +62,4 @@ def adaptation_curve(theta: Params, batch: Batch, *, alpha: float, steps: int, o
                 phi, state = adam(phi, vmap(grad(mse))(phi, x, y), state, alpha)
             else:
                 phi = vmap(lambda phi, x, y: adapt(phi, x, y, alpha=alpha, steps=1))(phi, x, y)
-    return Curve(torch.stack(support), torch.stack(query))
+    return Curve(*(torch.stack(errors).nan_to_num(nan=torch.inf, posinf=torch.inf) for errors in (support, query)))

@@ -55,6 +55,15 @@ def test_alpha_zero_and_no_steps(problem):
     assert adaptation_curve(*problem, alpha=0.1, steps=0).query.shape == (1, 3)
 
 
+def test_divergence_is_infinite_and_never_nan(problem):
+    theta, batch = problem
+    curve = adaptation_curve({k: 10 * p for k, p in theta.items()}, batch, alpha=1e3, steps=60)
+    assert curve.support[-1].isinf().all()
+    assert curve.query[-1].isinf().all()
+    assert not curve.query.isnan().any()
+    assert curve.query[0].isfinite().all()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -1,0 +1,54 @@
+# Each target sets itself up: a virtual environment in .venv, from requirements.txt.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+URL ?=
+
+# Small matrices on many threads are slow; one thread is fastest at these sizes.
+export OMP_NUM_THREADS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help book test notebooks figures serve lint links set-repository clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+$(VENV)/.installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+book: $(VENV)/.installed ## build the pages, with warnings as errors
+	$(BIN)/jupyter-book build . -W -n --keep-going --quiet
+	@echo "Open $(CURDIR)/_build/html/index.html"
+
+test: book ## run every test, and every notebook
+	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 900 -n 2 --dist loadscope --durations 8 book tests
+
+notebooks: $(VENV)/.installed ## execute all notebooks again, in place
+	$(BIN)/python .ci/notebooks.py
+
+figures: $(VENV)/.installed ## draw the figures of the front page and the README again
+	for method in maml fomaml pretrain; do \
+		$(BIN)/python -m l2l train $$method --seeds 0-2 --out _build/runs/$$method.safetensors || exit 1; \
+	done
+	$(BIN)/python -m l2l evaluate _build/runs/maml.safetensors _build/runs/fomaml.safetensors _build/runs/pretrain.safetensors --figures book/figures
+
+serve: book ## serve the built pages at http://localhost:8000
+	$(BIN)/python -m http.server --directory _build/html 8000
+
+lint: $(VENV)/.installed ## check the style of code and notebooks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+links: $(VENV)/.installed ## check every link to another site (needs the internet)
+	$(BIN)/jupyter-book build . --builder linkcheck
+
+set-repository: $(VENV)/.installed ## write the public address everywhere: make set-repository URL=https://…
+	$(BIN)/python .ci/set_repository.py "$(URL)"
+
+clean: ## remove what was built; .venv stays
+	rm -rf _build .pytest_cache .ruff_cache *.egg-info
+	find l2l book tests .ci -name __pycache__ -type d -prune -exec rm -rf {} +

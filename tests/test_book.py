@@ -1,0 +1,119 @@
+"""The built pages, as files and in a real browser. `make book` builds them; `make test` does so first."""
+
+import functools
+import http.server
+import re
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+HTML = ROOT / "_build" / "html"
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+PAGES = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+WIDTHS = {"phone": (390, 844), "desktop": (1280, 900)}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_exists_and_is_current(page):
+    built = HTML / f"{page}.html"
+    assert built.is_file(), "build the pages first: make book"
+    sources = [path for path in (ROOT / f"{page}.md", ROOT / f"{page}.ipynb") if path.exists()]
+    assert sources
+    assert built.stat().st_mtime >= sources[0].stat().st_mtime, "build the pages again: make book"
+    text = built.read_text(encoding="utf-8")
+    assert "{glue:" not in text
+    assert "{cite" not in text
+    assert "colab.research" not in text or "YOUR_ORG" not in text
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_image_exists_and_has_alt_text(page):
+    text = (HTML / f"{page}.html").read_text(encoding="utf-8")
+    for tag in re.findall(r"<img[^>]*>", text):
+        source, alt = (re.search(rf'{name}="([^"]*)"', tag) for name in ("src", "alt"))
+        assert alt, tag
+        assert alt[1].strip(), tag
+        assert ((HTML / page).parent / source[1]).exists(), tag
+
+
+def test_root_page_leads_to_the_book_and_jekyll_is_off():
+    assert "book/index.html" in (HTML / "index.html").read_text(encoding="utf-8")
+    assert (HTML / ".nojekyll").exists()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=HTML))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
+        yield chromium
+        chromium.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("page", PAGES)
+def test_in_the_browser(browser, address, page, width, scheme):
+    size = dict(zip(("width", "height"), WIDTHS[width], strict=True))
+    context = browser.new_context(viewport=size, color_scheme=scheme)
+    tab, troubles, requests = context.new_page(), [], []
+    tab.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+    tab.on("pageerror", lambda error: troubles.append(str(error)))
+    tab.on("response", lambda response: troubles.append(response.url) if response.status >= 400 else None)
+    tab.on("request", lambda request: requests.append(request.url))
+    tab.goto(f"{address}/{page}.html", wait_until="networkidle")
+    assert troubles == []
+    assert [url for url in requests if not url.startswith((address, "data:", "blob:"))] == []
+    assert tab.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    assert tab.evaluate("[...document.images].filter(i => !(i.complete && i.naturalWidth)).map(i => i.src)") == []
+    if tab.query_selector(".math"):
+        assert tab.evaluate("document.querySelectorAll('mjx-container').length") > 0
+        assert tab.evaluate("document.querySelectorAll('mjx-merror').length") == 0
+    assert tab.evaluate("document.documentElement.dataset.theme") == scheme
+    context.close()
+
+
+def test_from_disk_without_a_server(browser):
+    context = browser.new_context(offline=True)
+    tab = context.new_page()
+    tab.goto((HTML / "book" / "01-few-shot.html").as_uri(), wait_until="load")
+    tab.wait_for_selector("mjx-container")
+    assert tab.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+    context.close()
+
+
+def test_folded_solutions_open_by_keyboard(browser, address):
+    context = browser.new_context()
+    tab = context.new_page()
+    tab.goto(f"{address}/book/01-few-shot.html", wait_until="networkidle")
+    hidden = "The determinant"
+    paragraph = tab.get_by_text(hidden, exact=False).last
+    assert not paragraph.is_visible()
+    summary = tab.locator("details.admonition, details.toggle-details, .solution summary").first
+    summary = tab.locator(".solution summary").first if tab.locator(".solution summary").count() else summary
+    summary.focus()
+    tab.keyboard.press("Enter")
+    paragraph.wait_for(state="visible", timeout=3000)
+    context.close()
