@@ -21,7 +21,7 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 	@touch $@
 
 book: $(VENV)/.installed ## build the pages, with warnings as errors
-	$(BIN)/jupyter-book build . -W -n --keep-going --quiet
+	$(BIN)/jupyter-book build . -W -n --keep-going -q
 	@echo "Open $(CURDIR)/_build/html/index.html"
 
 test: book ## run every test, and every notebook
@@ -42,6 +42,7 @@ serve: book ## serve the built pages at http://localhost:8000
 lint: $(VENV)/.installed ## check the style of code and notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/ruff format --check --line-length 88 book/*.ipynb
 
 links: $(VENV)/.installed ## check every link to another site (needs the internet)
 	$(BIN)/jupyter-book build . --builder linkcheck

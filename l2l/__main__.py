@@ -8,10 +8,11 @@ from dataclasses import fields
 from pathlib import Path
 
 from l2l.checks import rate, whole
+from l2l.config import TrainConfig
 from l2l.evaluate import OPTIMIZERS
 from l2l.methods import METHODS
 from l2l.report import draw_figures, meta_test, meta_test_batch, summary, table
-from l2l.run import Run, TrainConfig, check_writable
+from l2l.run import Run, check_writable
 from l2l.train import train
 
 DIVERGED, BAD_INPUT, INTERRUPTED = 1, 2, 130

@@ -25,7 +25,7 @@ def adam_init(theta: Params) -> AdamState:
 
 
 def adam(theta: Params, grads: Params, state: AdamState, rate: float) -> tuple[Params, AdamState]:
-    """Make one Adam update.
+    """Make one Adam update::
 
         m ← β₁ m + (1-β₁) g        v ← β₂ v + (1-β₂) g²        t ← t + 1
         θ ← θ - rate · (m / (1-β₁ᵗ)) / (sqrt(v / (1-β₂ᵗ)) + ε)

@@ -23,9 +23,10 @@ class Curve(NamedTuple):
 
 
 def adaptation_curve(theta: Params, batch: Batch, *, alpha: float, steps: int, optimizer: str = "sgd") -> Curve:
-    """Adapt to each task's support points and measure the error after each step.
+    """Adapt to each task's support points, and measure the error after each step::
 
-        support[k, i] = L(θ_i^(k); support_i),   query[k, i] = L(θ_i^(k); query_i),   k = 0 … steps
+        support[k, i] = L(θ_i^(k); support_i)
+        query[k, i]   = L(θ_i^(k); query_i)          k = 0 … steps
 
     Each task starts at θ with an optimiser of its own. No autograd graph is kept.
 

@@ -27,7 +27,7 @@ class MetaGrad(NamedTuple):
 def adapt(
     theta: Params, x: Tensor, y: Tensor, *, alpha: float, steps: int, first_order: bool = False, loss: Loss = mse
 ) -> Params:
-    """The inner loop (lines 5 to 8): `steps` gradient steps on one task's support set.
+    """The inner loop (lines 5 to 8): `steps` gradient steps on one task's support set::
 
         θ^(0) = θ,    θ^(k) = θ^(k-1) - α ∇L(θ^(k-1); support)
 
@@ -61,9 +61,10 @@ def adapt(
 
 
 def maml(theta: Params, batch: Batch, *, alpha: float, steps: int, loss: Loss = mse) -> MetaGrad:
-    """MAML: the gradient, with respect to θ, of the query loss after adaptation (line 10).
+    """MAML: the gradient, with respect to θ, of the query loss after adaptation (line 10)::
 
-        g = ∇_θ mean_i L(θ_i^(K); query_i) = mean_i (I - αH_0)(I - αH_1)…(I - αH_{K-1}) ∇L(θ_i^(K); query_i)
+        g = ∇_θ mean_i L(θ_i^(K); query_i)
+          = mean_i (I - αH_0)(I - αH_1)…(I - αH_{K-1}) ∇L(θ_i^(K); query_i)
 
     with H_k the Hessian of task i's support loss at θ_i^(k). Exact for any number of inner steps.
 
@@ -84,7 +85,7 @@ def maml(theta: Params, batch: Batch, *, alpha: float, steps: int, loss: Loss = 
 
 
 def fomaml(theta: Params, batch: Batch, *, alpha: float, steps: int, loss: Loss = mse) -> MetaGrad:
-    """First-order MAML: line 10 with every Jacobian I - αH_k replaced by I.
+    """First-order MAML: line 10 with every Jacobian I - αH_k replaced by I::
 
         g = mean_i ∇L(θ_i^(K); query_i)
 
@@ -111,7 +112,7 @@ def _query_gradient(theta, batch, *, alpha, steps, loss, first_order) -> MetaGra
 
 
 def pretrain(theta: Params, batch: Batch, *, alpha: float, steps: int, loss: Loss = mse) -> MetaGrad:
-    """Joint pre-training: one network for all tasks, on all of the batch's points.
+    """Joint pre-training: one network for all tasks, on all of the batch's points::
 
         g = ∇_θ mean_i L(θ; support_i ∪ query_i)
 
@@ -146,7 +147,7 @@ def initial_gradient_norm(theta: Params, batch: Batch) -> Tensor:
     Raises:
         TypeError, ValueError: shapes or dtypes that do not match.
 
-    Source: the first figure of the README that this book explains; equal to ‖θ^(0) - θ^(1)‖/α.
+    Source: the sensitivity of which Finn et al. (2017) speak in section 1; it equals ‖θ^(0) - θ^(1)‖/α.
     """
     check_batch(theta, batch)
     with torch.no_grad():

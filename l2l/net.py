@@ -15,7 +15,7 @@ Params = dict[str, Tensor]
 def init_params(
     sizes: Sequence[int] = (1, 40, 40, 1), *, generator: torch.Generator, dtype: torch.dtype = torch.float32
 ) -> Params:
-    """Draw initial parameters from `torch.nn.Linear`'s default distribution.
+    """Draw initial parameters, from the distribution that `torch.nn.Linear` has by default::
 
         W_l, b_l ~ U[-1/sqrt(n), 1/sqrt(n)]   elementwise, n = sizes[l-1] inputs of layer l
 
@@ -30,7 +30,7 @@ def init_params(
     Raises:
         TypeError, ValueError: fewer than two sizes, or a size that is not a whole number ≥ 1.
 
-    Source: network of Finn et al. (2017), section 5.1; distribution of He et al. (2015) as in PyTorch.
+    Source: network of Finn et al. (2017), section 5.1; the distribution is PyTorch's, not the paper's.
     """
     sizes = [whole("each of sizes", size, 1) for size in sizes]
     if len(sizes) < 2:

@@ -7,11 +7,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
+from l2l.config import DTYPES
 from l2l.evaluate import adaptation_curve
 from l2l.methods import adapt, initial_gradient_norm
 from l2l.net import mlp
 from l2l.plots import HOUSE_STYLE, plot_adaptation_curves, plot_gradient_norms, plot_half_axis_fit
-from l2l.run import DTYPES, Run
+from l2l.run import Run
 from l2l.stats import confidence_interval
 from l2l.tasks import META_TEST, Batch, stream
 
@@ -100,15 +101,17 @@ def draw_figures(folder: Path, runs: Mapping[str, Run], results: Mapping[str, di
     with plt.rc_context(HOUSE_STYLE):
         norms, ax = plt.subplots()
         plot_gradient_norms({method: run.history for method, run in runs.items()}, ax)
-        errors, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True)
+        errors, axes = plt.subplots(1, 2, figsize=(8, 3.8), sharey=True)
         for ax, part in zip(axes, ("support", "query"), strict=True):
             curves = {method: r[part].reshape(len(r[part]), -1) for method, r in results.items()}
             plot_adaptation_curves(curves, ax, error=part)
-        fits, axes = plt.subplots(1, len(runs), figsize=(4 * len(runs), 3.6), sharey=True, squeeze=False)
+            ax.get_legend().remove()
+        errors.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=4)
+        fits, axes = plt.subplots(1, len(runs), figsize=(2.6 * len(runs) + 0.4, 3.4), sharey=True, squeeze=False)
         for ax, (method, run) in zip(axes[0], runs.items(), strict=True):
             rate = run.config.alpha if alpha is None else alpha
             plot_half_axis_fit(*half_axis_fit(run, 5, (0, 1, 10), rate), ax, method=method)
-        fits.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+        fits.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     paths = []
     for name, figure in (("gradient-norms", norms), ("adaptation-curves", errors), ("half-axis-fit", fits)):
         paths.append(folder / f"{name}.png")

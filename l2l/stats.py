@@ -6,11 +6,12 @@ from scipy.special import stdtrit
 
 
 def confidence_interval(values: ArrayLike, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over the last axis and half the width of its confidence interval.
+    """Mean over the last axis, and half the width of its confidence interval::
 
-        mean ± t_{(1+level)/2, N-1} · s / sqrt(N)      s: sample standard deviation, divisor N-1
+        mean ± t_{(1+level)/2, N-1} · s / sqrt(N)
 
-    Exact for normal values. With heavy tails (a few diverging tasks) report the median beside it.
+    with s the sample standard deviation (divisor N-1) and t Student's quantile. Exact for normal values.
+    With heavy tails (a few diverging tasks) report the median beside it.
 
     Args:
         values: [..., N] independent values, an array or a tensor on the CPU.

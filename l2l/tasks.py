@@ -91,11 +91,11 @@ class SineTasks:
         return Batch(x_support, sinusoid(x_support), x_query, sinusoid(x_query), amplitude, phase)
 
     def conditional_mean(self, x: Tensor) -> Tensor:
-        """E[y | x] over all tasks: what joint training on the mean squared error converges to.
+        """E[y | x] over all tasks, which joint training on the mean squared error converges to::
 
-            E[y|x] = E[A] · sin(w/2)/(w/2) · sin(x + m)     m, w: middle and width of the phase range
+            E[y|x] = E[A] · sin(w/2)/(w/2) · sin(x + m)
 
-        which is (2/π) E[A] cos x for the phase range [0, π].
+        with m and w the middle and width of the phase range: (2/π) E[A] cos x for [0, π].
 
         Args:
             x: inputs, any shape.
@@ -108,12 +108,12 @@ class SineTasks:
         return sum(self.amplitude) / 2 * float(np.sinc(width / (2 * math.pi))) * torch.sin(x + middle)
 
     def joint_mse_floor(self) -> float:
-        """The least mean squared error that one function can have on all tasks, E_x[Var(y | x)].
+        """The least mean squared error that one function can have on all tasks::
 
             E_x[Var(y|x)] = E[A²] (1 - sin(w)/w · c) / 2  -  (E[A] sin(w/2)/(w/2))² (1 - c) / 2
             c = E_x[cos 2(x + m)] = cos 2(x̄ + m) · sin(d)/d
 
-        m, w are the middle and width of the phase range, x̄, d those of the x range; np.sinc(t) = sin(πt)/(πt).
+        m, w are the middle and width of the phase range, x̄, d those of the x range.
 
         Returns:
             The floor in squared units of y; 3.0057 for the default ranges.

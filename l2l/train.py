@@ -4,20 +4,20 @@ import functools
 import os
 import sys
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from l2l.adam import AdamState, adam, adam_init
+from l2l.adam import AdamState
+from l2l.config import DTYPES, TrainConfig
 from l2l.methods import METHODS, initial_gradient_norm
-from l2l.net import Params, init_params
-from l2l.run import DTYPES, Run, TrainConfig, check_writable, read_run, write_run
+from l2l.net import Params
+from l2l.replica import Replica, advance, compiled, first_replica, make_step
+from l2l.run import Run, check_writable, read_run, write_run
 from l2l.tasks import HELD_OUT, TRAIN, Batch, SineTasks, stream
 
 COMPILE_FROM = 5_000
@@ -30,14 +30,6 @@ HELD_OUT_TASKS = 200
 """Tasks on which the history is measured."""
 
 
-class Replica(NamedTuple):
-    """All that the rest of one seed's training depends on."""
-
-    theta: Params
-    adam: AdamState
-    rng: Tensor  # state of the generator that draws its tasks
-
-
 def train(
     config: TrainConfig,
     task_family: SineTasks = SineTasks(),  # noqa: B008 (frozen)
@@ -48,9 +40,9 @@ def train(
     device: str | torch.device = "cpu",
     compile: bool | None = None,
 ) -> Run:
-    """Minimise a method's loss over tasks (lines 1 to 12), one replica for each seed.
+    """Train a method on a stream of tasks (lines 1 to 12), one replica for each seed::
 
-        g = METHODS[config.method](θ, batch),    θ ← Adam(θ, g, rate β)     for each of config.iterations batches
+        g = METHODS[config.method](θ, batch).grads,    θ ← Adam(θ, g, rate β)      for each batch
 
     For one seed all methods start from the same θ and see the same tasks in the same order. A replica
     equals the run of its seed alone, bit for bit. Training uses one CPU thread: at these sizes more are slower.
@@ -83,28 +75,29 @@ def train(
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device must be one that this machine has, got {device!r}") from error
-    dtype = DTYPES[config.dtype]
-    sample = functools.partial(task_family.sample, shots=config.shots, query=config.query, dtype=dtype, device=device)
+    sample = functools.partial(
+        task_family.sample, shots=config.shots, query=config.query, dtype=DTYPES[config.dtype], device=device
+    )
     held_out = sample(HELD_OUT_TASKS, generator=stream(HELD_OUT, 0))
     if resume and os.path.exists(out):
         run, replicas = _resume(out, config, task_family, device)
         if run.iteration == config.iterations:
             return run
     else:
-        replicas = [_first_replica(seed, config, dtype, device) for seed in config.seeds]
+        replicas = [first_replica(seed, config, device) for seed in config.seeds]
         run = _record(Run(config, {}, {}, {}, task_family, 0), replicas, held_out)
 
     with _one_thread(), _progress_bar(config, run, progress) as bar:
-        step = make_step(config.method, config.alpha, config.steps, config.beta)
+        step = make_step(METHODS[config.method], config.alpha, config.steps, config.beta)
         if compile or (compile is None and len(config.seeds) * config.iterations >= COMPILE_FROM):
             bar.set_postfix_str("compiling")
             first = replicas[0]
-            step = _compiled(step, first.theta, first.adam, sample(config.tasks, generator=stream(TRAIN, 0)))
+            step = compiled(step, first.theta, first.adam, sample(config.tasks, generator=stream(TRAIN, 0)))
         state, saved_at = (run, replicas), time.monotonic()
         try:
             while run.iteration < config.iterations:
                 updates = _next_stop(config, run.iteration) - run.iteration
-                advanced = [_advance(replica, step, updates, sample, config.tasks) for replica in replicas]
+                advanced = [advance(replica, step, updates, sample, config.tasks) for replica in replicas]
                 _check_finite(advanced, run)
                 replicas = [replica for replica, _ in advanced]
                 run = _record(replace(run, iteration=run.iteration + updates), replicas, held_out)
@@ -118,55 +111,6 @@ def train(
             if out is not None:
                 _save(out, *state)
     return run
-
-
-@functools.cache
-def make_step(method: str, alpha: float, steps: int, beta: float) -> Callable:
-    """Return lines 4 to 11 as a function: (theta, adam state, batch) -> (theta, adam state, loss)."""
-
-    def step(theta: Params, state: AdamState, batch: Batch) -> tuple[Params, AdamState, Tensor]:
-        loss, grads = METHODS[method](theta, batch, alpha=alpha, steps=steps)
-        theta, state = adam(theta, grads, state, beta)
-        return theta, state, loss
-
-    return step
-
-
-_compile = functools.cache(
-    functools.partial(torch.compile, fullgraph=True, dynamic=False, options={"cpp_wrapper": True})
-)
-
-
-def _compiled(step: Callable, *example) -> Callable:
-    """Compile `step` and try it once; where that fails, warn and return it as it is."""
-    try:
-        with torch.no_grad():
-            _compile(step)(*example)
-        return _compile(step)
-    except Exception as error:  # whatever a compiler that is absent, too old or broken may raise
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        warnings.warn(f"training runs uncompiled, several times slower: {reason}", RuntimeWarning, stacklevel=3)
-        return step
-
-
-def _first_replica(seed: int, config: TrainConfig, dtype: torch.dtype, device) -> Replica:
-    theta = init_params(config.sizes, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-    theta = {name: p.to(device) for name, p in theta.items()}
-    return Replica(theta, adam_init(theta), stream(TRAIN, seed).get_state())
-
-
-def _advance(replica: Replica, step: Callable, updates: int, sample: Callable, tasks: int) -> tuple[Replica, Tensor]:
-    """Make some outer updates; return the replica after them and the loss of each, [updates]."""
-    theta, state, rng = replica
-    generator = torch.Generator()
-    generator.set_state(rng)
-    block = sample(updates * tasks, generator=generator)
-    losses = []
-    with torch.no_grad():
-        for batch in zip(*(field.split(tasks) for field in block), strict=True):
-            theta, state, loss = step(theta, state, Batch(*batch))
-            losses.append(loss)
-    return Replica(theta, state, generator.get_state()), torch.stack(losses)
 
 
 def _next_stop(config: TrainConfig, iteration: int) -> int:
@@ -231,9 +175,7 @@ def _resume(out, config: TrainConfig, task_family: SineTasks, device) -> tuple[R
             {name: tensors[prefix + name][r].to(device) for name in run.theta}
             for tensors, prefix in ((run.theta, ""), (saved, "m."), (saved, "v."))
         )
-        return Replica(
-            theta, AdamState(m, v, saved["t"][r].to(device)), saved["rng"][r].clone()
-        )  # set_state overlooks a view's offset
+        return Replica(theta, AdamState(m, v, saved["t"][r].to(device)), saved["rng"][r])
 
     unfinished = run.iteration < config.iterations
     return run, [replica(r) for r in range(len(config.seeds))] if unfinished else []

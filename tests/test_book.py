@@ -108,12 +108,10 @@ def test_folded_solutions_open_by_keyboard(browser, address):
     context = browser.new_context()
     tab = context.new_page()
     tab.goto(f"{address}/book/01-few-shot.html", wait_until="networkidle")
-    hidden = "The determinant"
-    paragraph = tab.get_by_text(hidden, exact=False).last
-    assert not paragraph.is_visible()
-    summary = tab.locator("details.admonition, details.toggle-details, .solution summary").first
-    summary = tab.locator(".solution summary").first if tab.locator(".solution summary").count() else summary
-    summary.focus()
+    solution = tab.locator(".solution").first
+    text = solution.get_by_text("The determinant", exact=False)
+    assert not text.is_visible()
+    solution.locator("button.toggle-button").focus()
     tab.keyboard.press("Enter")
-    paragraph.wait_for(state="visible", timeout=3000)
+    text.wait_for(state="visible", timeout=3000)
     context.close()

@@ -12,8 +12,9 @@ FLOORS = [
     {"net"},
     {"tasks", "adam"},
     {"methods"},
-    {"run", "evaluate"},
-    {"train", "plots"},
+    {"config", "evaluate"},
+    {"run", "replica", "plots"},
+    {"train"},
     {"report"},
     {"__main__", "__init__"},
 ]

@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+import l2l.replica
 from l2l import METHODS, Run, SineTasks, TrainConfig, init_params, initial_gradient_norm, train
 from l2l.tasks import HELD_OUT, TRAIN, stream
 
@@ -121,7 +122,7 @@ def test_without_a_compiler_it_warns_once_and_trains(monkeypatch):
     def broken(step):
         raise RuntimeError("no compiler found\nmore")
 
-    monkeypatch.setattr(engine, "_compile", broken)
+    monkeypatch.setattr(l2l.replica, "_compile", broken)
     with pytest.warns(RuntimeWarning, match="uncompiled, several times slower: no compiler found$") as caught:
         run = train(replace(SMALL, seeds=(0, 1)), compile=True)
     assert len(caught) == 1
@@ -168,7 +169,7 @@ def test_interruption_keeps_a_checkpoint_and_resume_continues(tmp_path, monkeypa
     out, config = tmp_path / "run.safetensors", replace(SMALL, seeds=(0, 1))
     monkeypatch.setattr(engine, "BLOCK", 10)
     uninterrupted = train(config)
-    advance = engine._advance
+    advance = engine.advance
     calls = []
 
     def stop_later(*args):
@@ -177,14 +178,14 @@ def test_interruption_keeps_a_checkpoint_and_resume_continues(tmp_path, monkeypa
             raise Stop
         return advance(*args)
 
-    monkeypatch.setattr(engine, "_advance", stop_later)
+    monkeypatch.setattr(engine, "advance", stop_later)
     with pytest.raises(Stop):
         train(config, out=out)
     assert 0 < Run.load(out).iteration < 60
-    monkeypatch.setattr(engine, "_advance", advance)
+    monkeypatch.setattr(engine, "advance", advance)
     assert_same(train(config, out=out, resume=True), uninterrupted)
     assert_same(Run.load(out), uninterrupted)
-    monkeypatch.setattr(engine, "_advance", stop_later)  # a finished run is not trained again
+    monkeypatch.setattr(engine, "advance", stop_later)  # a finished run is not trained again
     assert_same(train(config, out=out, resume=True), uninterrupted)
 
 
@@ -203,7 +204,7 @@ def test_resume_needs_the_same_config(tmp_path):
 
 def test_out_is_checked_before_any_work(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(engine, "_advance", None)
+    monkeypatch.setattr(engine, "advance", None)
     with pytest.raises(OSError, match="out can't be written"):
         train(SMALL, out=tmp_path / "file" / "run.safetensors")
     with pytest.raises(IsADirectoryError, match="out must name a file"):
