@@ -113,8 +113,7 @@ def run_train(args: argparse.Namespace) -> None:
 
 
 def run_evaluate(args: argparse.Namespace) -> None:
-    for name in ("shots", "tasks"):
-        whole(name, getattr(args, name), 1)
+    whole("shots", args.shots, 1)
     whole("tasks", args.tasks, 2)
     whole("steps", args.steps, 0)
     if args.alpha is not None:
@@ -128,7 +127,7 @@ def run_evaluate(args: argparse.Namespace) -> None:
         method = run.config.method
         if run.iteration < run.config.iterations:
             print(f"{path} holds {run.iteration:,} of {run.config.iterations:,} iterations", file=sys.stderr)
-        name = method if sum(r.config.method == method for r in loaded.values()) == 1 else f"{method} ({path.stem})"
+        name = method if sum(r.config.method == method for r in loaded.values()) == 1 else f"{method} ({path})"
         batch = meta_test_batch(run, args.tasks, args.shots, args.half_axis)
         alpha = run.config.alpha if args.alpha is None else args.alpha
         result = meta_test(run, batch, alpha=alpha, steps=args.steps, optimizer=args.optimizer)
