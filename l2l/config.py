@@ -21,7 +21,7 @@ class TrainConfig:
     method: str = "maml"
     """"maml", "fomaml" or "pretrain"."""
     iterations: int = 15_000
-    """Outer updates: enough to see every effect in seconds. The paper's released code makes 70,000."""
+    """Outer updates, enough to see every effect in seconds. The paper's released code makes 70,000."""
     tasks: int = 25
     """Tasks in each meta-batch, as in the paper's released code."""
     shots: int = 10
