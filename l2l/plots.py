@@ -43,9 +43,8 @@ def use_style() -> None:
     plt.rcParams.update(HOUSE_STYLE)
 
 
-def _mean_and_band(ax: Axes, x: ArrayLike, values: ArrayLike, style: Mapping) -> None:
+def _mean_and_band(ax: Axes, x: ArrayLike, values: np.ndarray, style: Mapping) -> None:
     """Draw the mean over the last axis and, from two values on, its 95 % interval as a band."""
-    values = np.asarray(values, dtype=float)
     if values.shape[-1] == 1:
         ax.plot(x, values[..., 0], **style)
         return
@@ -62,7 +61,8 @@ def plot_gradient_norms(histories: Mapping[str, Mapping], ax: Axes) -> None:
         ax: where to draw.
     """
     for method, history in histories.items():
-        _mean_and_band(ax, history["iteration"], history["initial_gradient_norm"], METHOD_STYLE[method])
+        norms = np.asarray(history["initial_gradient_norm"])
+        _mean_and_band(ax, history["iteration"], norms, METHOD_STYLE[method])
     ax.set(xlabel="outer iteration", ylabel="norm of the initial\nadaptation gradient", ylim=(0, None))
     ax.legend()
 
@@ -71,15 +71,17 @@ def plot_adaptation_curves(curves: Mapping[str, ArrayLike], ax: Axes, *, error: 
     """Draw the error against the number of adaptation steps: mean with 95 % interval, and median as hollow markers.
 
     Args:
-        curves: method → errors [steps+1, N] of N tasks, as in `Curve.query` or `Curve.support`.
+        curves: method → errors [steps+1, T] of T tasks, as in `Curve`, or [steps+1, R, T] of R replicas on T tasks.
+            Intervals are over replicas, whose tasks are the same; over tasks where there is one replica.
         ax: where to draw; its error axis becomes logarithmic.
         error: which error it is, "query" or "support", for the label.
     """
     for method, values in curves.items():
         style, steps = METHOD_STYLE[method], np.arange(len(values))
-        _mean_and_band(ax, steps, values, style)
+        values = np.asarray(values, dtype=float).reshape(len(steps), -1, np.shape(values)[-1])  # [steps+1, R, T]
+        _mean_and_band(ax, steps, values.mean(axis=2) if values.shape[1] > 1 else values[:, 0], style)
         marker = {"marker": MARKERS[method], "markersize": 7 if method == "maml" else 4, "markerfacecolor": "white"}
-        ax.plot(steps, np.median(values, axis=-1), color=style["color"], linestyle="", **marker)
+        ax.plot(steps, np.median(values, axis=(1, 2)), color=style["color"], linestyle="", **marker)
     ax.plot([], [], color="#555555", linestyle="", label="medians", marker="o", markerfacecolor="white")
     ax.set(xlabel="adaptation steps", ylabel=f"mean squared {error} error", yscale="log")
     ax.xaxis.get_major_locator().set_params(integer=True)

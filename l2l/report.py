@@ -103,8 +103,7 @@ def draw_figures(folder: Path, runs: Mapping[str, Run], results: Mapping[str, di
         plot_gradient_norms({method: run.history for method, run in runs.items()}, ax)
         errors, axes = plt.subplots(1, 2, figsize=(8, 3.8), sharey=True)
         for ax, part in zip(axes, ("support", "query"), strict=True):
-            curves = {method: r[part].reshape(len(r[part]), -1) for method, r in results.items()}
-            plot_adaptation_curves(curves, ax, error=part)
+            plot_adaptation_curves({method: result[part] for method, result in results.items()}, ax, error=part)
             ax.get_legend().remove()
         errors.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=4)
         fits, axes = plt.subplots(1, len(runs), figsize=(2.6 * len(runs) + 0.4, 3.4), sharey=True, squeeze=False)

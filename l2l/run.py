@@ -91,7 +91,7 @@ def write_run(path: str | os.PathLike, run: Run, optimiser: dict[str, Tensor] | 
     text = json.dumps(about)
     metadata = {"format": FORMAT, "about": text, "sha256": _digest(tensors, text)}
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         with open(temporary, "wb") as file:
             file.write(save(tensors, metadata))
@@ -136,7 +136,7 @@ def check_writable(path: str | os.PathLike) -> None:
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"out must name a file, got the folder {path}")
-    probe = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    probe = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:

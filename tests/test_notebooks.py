@@ -58,7 +58,9 @@ class TestNotebook:
                 assert len(described["figure"]["caption"]) > 40
 
     def test_cells_are_short(self, path):
-        assert all(len(cell["source"]) <= 20 for cell in code_cells(load(path)))
+        for cell in code_cells(load(path)):
+            hidden = {"hide-input", "remove-input"} & set(cell["metadata"].get("tags", ()))
+            assert len(cell["source"]) <= (25 if hidden else 16), source(cell)
 
     def test_it_names_no_machine_and_records_no_time(self, path):
         notebook = load(path)

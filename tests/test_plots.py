@@ -59,6 +59,17 @@ def test_adaptation_curves_show_means_and_medians(ax):
     assert ax.get_yscale() == "log"
 
 
+def test_intervals_are_over_replicas_where_there_are_several(ax):
+    errors = np.random.default_rng(0).random((2, 3, 50))  # [steps+1, R, T]
+    plot_adaptation_curves({"maml": errors}, ax)
+    drawn = [d.get_ydata().tolist() for d in ax.get_lines()]
+    assert drawn[0] == pytest.approx(errors.mean(axis=(1, 2)))
+    assert drawn[1] == pytest.approx([np.median(errors[0]), np.median(errors[1])])
+    top = ax.collections[0].get_paths()[0].vertices[:, 1].max()
+    mean, half_width = confidence_interval(errors.mean(axis=2))
+    assert top == pytest.approx((mean + half_width).max())
+
+
 def test_task_and_half_axis_fit(ax):
     x = torch.linspace(-5, 5, 50)
     support = torch.tensor([1.0, 2.0]), torch.tensor([0.5, 0.3])
