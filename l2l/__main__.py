@@ -1,6 +1,7 @@
 """The command line: `python -m l2l train` and `python -m l2l evaluate`."""
 
 import argparse
+import io
 import json
 import sys
 import time
@@ -16,6 +17,7 @@ from l2l.run import Run, check_writable
 from l2l.train import train
 
 DIVERGED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+MOST_SEEDS = 10_000  # in one range; more is a slip of the pen
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -23,7 +25,9 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     seeds = []
     for part in text.split(","):
         first, _, last = part.partition("-")
-        if not (first.isdecimal() and (last or first).isdecimal()):
+        if not (
+            first.isdecimal() and (last or first).isdecimal() and 0 <= int(last or first) - int(first) < MOST_SEEDS
+        ):
             raise argparse.ArgumentTypeError(f"seeds must look like 0-4 or 0,2,5, got {text!r}")
         seeds += range(int(first), int(last or first) + 1)
     return tuple(seeds)
@@ -120,7 +124,7 @@ def run_evaluate(args: argparse.Namespace) -> None:
         rate("alpha", args.alpha)
     loaded = {path: Run.load(path) for path in dict.fromkeys(args.runs)}
     if args.figures:
-        check_writable(args.figures / "gradient-norms.png")
+        check_writable(args.figures / "gradient-norms.png", "figures")
     shown = sorted({k for k in (0, 1, 5, 10) if k <= args.steps} | {args.steps})
     results, summaries, first = {}, {}, {}
     for path, run in loaded.items():
@@ -134,6 +138,8 @@ def run_evaluate(args: argparse.Namespace) -> None:
         summaries[name] = {"file": str(path), **summary(result, shown)}
         if first.setdefault(method, run) is run:
             results[method] = result
+        elif args.figures:
+            print(f"{path} is not drawn: the figures show one run of each method", file=sys.stderr)
     if args.json:
         settings = {k: getattr(args, k) for k in ("shots", "steps", "tasks", "alpha", "optimizer", "half_axis")}
         print(json.dumps({"settings": settings, "runs": summaries}, indent=2, allow_nan=False))
@@ -146,14 +152,19 @@ def run_evaluate(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without ± is no reason to fail
     args = parser().parse_args(argv)
     try:
         run_train(args) if args.command == "train" else run_evaluate(args)
     except FloatingPointError as error:
         print(f"l2l: {error}", file=sys.stderr)
         return DIVERGED
-    except (ValueError, TypeError, OSError) as error:
-        print(f"l2l: {error}", file=sys.stderr)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        sys.stdout = None
+        return 0
+    except (ValueError, TypeError, OSError, RuntimeError, MemoryError, OverflowError) as error:
+        print(f"l2l: {str(error).strip().partition(chr(10))[0] or type(error).__name__}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         resumable = args.command == "train" and args.out

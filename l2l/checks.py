@@ -1,6 +1,7 @@
 """Checks of arguments: each returns the value it was given, or says which property is violated."""
 
 import math
+from collections.abc import Sequence
 from numbers import Integral, Real
 
 
@@ -15,24 +16,31 @@ def whole(name: str, value, least: int) -> int:
 
 def rate(name: str, value) -> float:
     """Return `value` as a float, or raise unless it is a finite number ≥ 0."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {value!r}")
+    value = _number(name, value)
     if not math.isfinite(value) or value < 0:
         raise ValueError(f"{name} must be a finite number, not negative, got {value}")
-    return float(value)
+    return value
 
 
 def interval(name: str, value) -> tuple[float, float]:
     """Return `value` as (low, high), or raise unless both are finite and low ≤ high."""
-    try:
-        low, high = (float(bound) for bound in value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a pair of numbers (low, high), got {value!r}") from None
-    if not (math.isfinite(low) and math.isfinite(high)):
+    if not isinstance(value, Sequence) or len(value) != 2:
+        raise TypeError(f"{name} must be a pair of numbers (low, high), got {value!r}")
+    low, high = (_number(f"each bound of {name}", bound) for bound in value)
+    if not math.isfinite(high - low):
         raise ValueError(f"{name} must have finite bounds, got {value}")
     if low > high:
         raise ValueError(f"{name} must satisfy low <= high, got {value}")
     return low, high
+
+
+def _number(name: str, value) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def one_of(name: str, value, options) -> str:

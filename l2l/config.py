@@ -62,6 +62,7 @@ class TrainConfig:
             except TypeError:
                 raise TypeError(f"{name} must be a sequence of whole numbers, got {getattr(self, name)!r}") from None
             put(name, tuple(whole(f"each of {name}", value, least) for value in values))
+        put("checkpoint_at", tuple(sorted(set(self.checkpoint_at))))
         if len(self.sizes) < 2 or self.sizes[0] != 1 or self.sizes[-1] != 1:
             raise ValueError(f"sizes must begin and end with 1, as x and y are numbers, got {self.sizes}")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):

@@ -27,7 +27,7 @@ class MetaGrad(NamedTuple):
 def adapt(
     theta: Params, x: Tensor, y: Tensor, *, alpha: float, steps: int, first_order: bool = False, loss: Loss = mse
 ) -> Params:
-    """The inner loop (lines 5 to 8): `steps` gradient steps on one task's support set::
+    """The inner loop (lines 5 to 8 of the book's listing): `steps` gradient steps on one task's support set::
 
         θ^(0) = θ,    θ^(k) = θ^(k-1) - α ∇L(θ^(k-1); support)
 
@@ -61,12 +61,13 @@ def adapt(
 
 
 def maml(theta: Params, batch: Batch, *, alpha: float, steps: int, loss: Loss = mse) -> MetaGrad:
-    """MAML: the gradient, with respect to θ, of the query loss after adaptation (line 10)::
+    """MAML: the gradient, with respect to θ, of the query loss after adaptation::
 
         g = ∇_θ mean_i L(θ_i^(K); query_i)
           = mean_i (I - αH_0)(I - αH_1)…(I - αH_{K-1}) ∇L(θ_i^(K); query_i)
 
-    with H_k the Hessian of task i's support loss at θ_i^(k). Exact for any number of inner steps.
+    with K = `steps` and H_k the Hessian of task i's support loss at θ_i^(k); line 10 of the book's listing.
+    Exact for any number of inner steps.
 
     Args:
         theta: initialisation.
@@ -85,7 +86,7 @@ def maml(theta: Params, batch: Batch, *, alpha: float, steps: int, loss: Loss = 
 
 
 def fomaml(theta: Params, batch: Batch, *, alpha: float, steps: int, loss: Loss = mse) -> MetaGrad:
-    """First-order MAML: line 10 with every Jacobian I - αH_k replaced by I::
+    """First-order MAML: `maml` with every Jacobian I - αH_k replaced by I::
 
         g = mean_i ∇L(θ_i^(K); query_i)
 

@@ -58,10 +58,12 @@ def mlp(params: Params, x: Tensor) -> Tensor:
         Outputs [..., sizes[-1]].
 
     Raises:
-        ValueError: the last axis of `x` is not the network's input width.
+        ValueError: the parameters' names or shapes do not make a network (a leading replica axis does not), or
+            the last axis of `x` is not its input width.
         TypeError: `x` and the parameters differ in dtype.
     """
     layers = len(params) // 2
+    _check_params(params, layers)
     if x.ndim == 0 or x.shape[-1] != params["W1"].shape[-2]:
         raise ValueError(f"x must have {params['W1'].shape[-2]} values in its last axis, got shape {tuple(x.shape)}")
     if x.dtype != params["W1"].dtype:
@@ -69,6 +71,19 @@ def mlp(params: Params, x: Tensor) -> Tensor:
     for layer in range(1, layers):
         x = torch.relu(x @ params[f"W{layer}"] + params[f"b{layer}"])
     return x @ params[f"W{layers}"] + params[f"b{layers}"]
+
+
+def _check_params(params: Params, layers: int) -> None:
+    names = {f"{kind}{layer}" for kind in "Wb" for layer in range(1, layers + 1)}
+    if not names or set(params) != names:
+        raise ValueError(f"params must be named W1, b1, W2, b2, …, got {', '.join(params) or 'none'}")
+    for layer in range(1, layers + 1):
+        W, b, before = params[f"W{layer}"], params[f"b{layer}"], params.get(f"b{layer - 1}")
+        if W.ndim != 2 or b.shape != W.shape[1:] or (before is not None and before.shape != W.shape[:1]):
+            shapes = {name: tuple(p.shape) for name, p in params.items()}
+            raise ValueError(f"params must have shapes W [in, out] and b [out] that fit together, got {shapes}")
+        if not W.dtype == b.dtype == params["W1"].dtype:
+            raise TypeError(f"params must have one dtype, got {W.dtype} and {b.dtype} in layer {layer}")
 
 
 def mse(params: Params, x: Tensor, y: Tensor) -> Tensor:

@@ -41,12 +41,15 @@ _compile = functools.cache(
 
 def compiled(step: Callable, *example) -> Callable:
     """Compile `step` and try it once; where that fails, warn and return it as it is."""
+    # All steps share one code object, so by default the ninth setting in a process would no longer compile.
+    limits = {"recompile_limit": 1000, "accumulated_recompile_limit": 10_000}
     try:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings(), torch._dynamo.config.patch(limits):
+            warnings.simplefilter("ignore")  # of torch, about itself
             _compile(step)(*example)
         return _compile(step)
     except Exception as error:  # whatever a compiler that is absent, too old or broken may raise
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = " ".join(str(error).split("\n")[:2]) or type(error).__name__
         warnings.warn(f"training runs uncompiled, several times slower: {reason}", RuntimeWarning, stacklevel=3)
         return step
 

@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from l2l.config import TrainConfig
-from l2l.net import Params
+from l2l.net import Params, init_params
 from l2l.tasks import SineTasks
 
 FORMAT = "l2l run 1"
@@ -90,7 +90,7 @@ def write_run(path: str | os.PathLike, run: Run, optimiser: dict[str, Tensor] | 
     }
     text = json.dumps(about)
     metadata = {"format": FORMAT, "about": text, "sha256": _digest(tensors, text)}
-    path = Path(path)
+    path = Path(os.path.realpath(path))  # through links, not over them
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with open(temporary, "wb") as file:
@@ -115,27 +115,35 @@ def read_run(path: str | os.PathLike) -> tuple[Run, dict[str, Tensor]]:
         if _digest(tensors, metadata.get("about", "")) != metadata.get("sha256"):
             raise ValueError("its contents do not match their checksum")
         about = json.loads(metadata["about"])
-        config, task_family = TrainConfig(**about["config"]), SineTasks(**about["task_family"])
+        return _run_from(tensors, about)
     except (SafetensorError, ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} can't be read as a run: {error}") from None
+
+
+def _run_from(tensors: dict[str, Tensor], about: dict) -> tuple[Run, dict[str, Tensor]]:
+    config, iteration = TrainConfig(**about["config"]), about["iteration"]
+    template = init_params(config.sizes, generator=torch.Generator())
+
+    def params(prefix: str) -> Params:
+        found = {name: tensors[f"{prefix}.{name}"] for name in template}
+        if any(found[name].shape != (len(config.seeds), *p.shape) for name, p in template.items()):
+            raise ValueError(f"the shapes of {prefix} are not those of {config.sizes} and {len(config.seeds)} seeds")
+        return found
 
     def part(prefix: str) -> dict[str, Tensor]:
         return {name.removeprefix(prefix): values for name, values in tensors.items() if name.startswith(prefix)}
 
-    def params(prefix: str) -> Params:
-        found = part(prefix)
-        return {name: found[name] for name in sorted(found, key=lambda name: (int(name[1:]), name[0]))}  # W1, b1, W2, …
-
-    checkpoints = {i: params(f"checkpoint.{i}.") for i in config.checkpoint_at if i <= about["iteration"]}
-    run = Run(config, params("theta."), part("history."), checkpoints, task_family, about["iteration"])
+    checkpoints = {i: params(f"checkpoint.{i}") for i in config.checkpoint_at if i <= iteration}
+    task_family = SineTasks(**about["task_family"])
+    run = Run(config, params("theta"), part("history."), checkpoints, task_family, iteration)
     return run, part("optimiser.")
 
 
-def check_writable(path: str | os.PathLike) -> None:
+def check_writable(path: str | os.PathLike, name: str = "out") -> None:
     """Raise OSError unless a file can be made at `path`; make its folder if need be."""
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"out must name a file, got the folder {path}")
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise OSError(f"{name} must be an ordinary file, got {path}")
     probe = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -143,7 +151,7 @@ def check_writable(path: str | os.PathLike) -> None:
             stack.callback(probe.unlink, missing_ok=True)
             probe.touch()
     except OSError as error:
-        raise OSError(f"out can't be written at {path}: {error.strerror}") from None
+        raise OSError(f"{name} can't be written at {path}: {error.strerror}") from None
 
 
 def _digest(tensors: dict[str, Tensor], text: str) -> str:

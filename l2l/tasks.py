@@ -57,7 +57,8 @@ class SineTasks:
         """Draw a batch of tasks.
 
         Each task uses one row of uniform numbers, in order: amplitude, phase, support inputs, query
-        inputs. So tasks drawn in one call equal the same tasks drawn one at a time.
+        inputs. So tasks drawn in one call equal the same tasks drawn one at a time. They are drawn in
+        double precision and rounded to `dtype`, so every dtype has the same tasks.
 
         Args:
             tasks: T, number of tasks.
@@ -76,7 +77,7 @@ class SineTasks:
         """
         tasks, shots, query = whole("tasks", tasks, 1), whole("shots", shots, 1), whole("query", query, 1)
         support_range = self.x_range if support_range is None else interval("support_range", support_range)
-        u = torch.rand(tasks, 2 + shots + query, generator=generator, dtype=dtype, device=generator.device).to(device)
+        u = torch.rand(tasks, 2 + shots + query, generator=generator, dtype=torch.float64, device=generator.device)
 
         def between(bounds: tuple[float, float], u: Tensor) -> Tensor:
             return bounds[0] + (bounds[1] - bounds[0]) * u
@@ -88,7 +89,8 @@ class SineTasks:
         def sinusoid(x: Tensor) -> Tensor:
             return amplitude[:, None, None] * torch.sin(x + phase[:, None, None])
 
-        return Batch(x_support, sinusoid(x_support), x_query, sinusoid(x_query), amplitude, phase)
+        exact = x_support, sinusoid(x_support), x_query, sinusoid(x_query), amplitude, phase
+        return Batch(*(values.to(device, dtype) for values in exact))
 
     def conditional_mean(self, x: Tensor) -> Tensor:
         """E[y | x] over all tasks, which joint training on the mean squared error converges to::

@@ -1,6 +1,8 @@
 """The outer loop: trains any method, a replica for each seed, compiled where the run is long enough to repay it."""
 
+import builtins
 import functools
+import math
 import os
 import sys
 import time
@@ -21,7 +23,8 @@ from l2l.run import Run, check_writable, read_run, write_run
 from l2l.tasks import HELD_OUT, TRAIN, Batch, SineTasks, stream
 
 COMPILE_FROM = 5_000
-"""Updates, over all replicas, from which compiling the step repays its 10 to 30 seconds."""
+"""Iterations from which compiling the step repays its 10 to 30 seconds. The number of seeds plays no part, so that a
+replica and its solo run are computed alike."""
 BLOCK = 250
 """Updates between two looks at progress, divergence and the clock."""
 SAVE_EVERY = 1.0
@@ -40,7 +43,7 @@ def train(
     device: str | torch.device = "cpu",
     compile: bool | None = None,
 ) -> Run:
-    """Train a method on a stream of tasks (lines 1 to 12), one replica for each seed::
+    """Train a method on a stream of tasks, one replica for each seed::
 
         g = METHODS[config.method](θ, batch).grads,    θ ← Adam(θ, g, rate β)      for each batch
 
@@ -53,9 +56,9 @@ def train(
         progress: show a progress bar, in a terminal or a notebook.
         out: file for the run. Checkpoints go there too, at most one a second and one at the end, each
             written atomically in place of the one before.
-        resume: continue from `out` if it exists. The result has the bits of an uninterrupted run.
+        resume: continue from `out` if it exists. On the same machine the result has the bits of an uninterrupted run.
         device: "cpu" or "cuda".
-        compile: compile the step. By default a run is compiled if replicas × iterations ≥ COMPILE_FROM.
+        compile: compile the step. By default a run of at least COMPILE_FROM iterations is compiled.
 
     Returns:
         Run, with tensors on the CPU.
@@ -71,10 +74,8 @@ def train(
         check_writable(out)
     elif resume:
         raise ValueError("resume=True needs out, the file to resume from")
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device must be one that this machine has, got {device!r}") from error
+    if not (str(device) == "cpu" or (str(device).startswith("cuda") and torch.cuda.is_available())):
+        raise ValueError(f"device must be cpu, or cuda where there is a GPU, got {device!r}")
     sample = functools.partial(
         task_family.sample, shots=config.shots, query=config.query, dtype=DTYPES[config.dtype], device=device
     )
@@ -89,12 +90,12 @@ def train(
 
     with _one_thread(), _progress_bar(config, run, progress) as bar:
         step = make_step(METHODS[config.method], config.alpha, config.steps, config.beta)
-        if compile or (compile is None and len(config.seeds) * config.iterations >= COMPILE_FROM):
-            bar.set_postfix_str("compiling")
-            first = replicas[0]
-            step = compiled(step, first.theta, first.adam, sample(config.tasks, generator=stream(TRAIN, 0)))
         state, saved_at = (run, replicas), time.monotonic()
         try:
+            if compile or (compile is None and config.iterations >= COMPILE_FROM):
+                bar.set_postfix_str("compiling")
+                first = replicas[0]
+                step = compiled(step, first.theta, first.adam, sample(config.tasks, generator=stream(TRAIN, 0)))
             while run.iteration < config.iterations:
                 updates = _next_stop(config, run.iteration) - run.iteration
                 advanced = [advance(replica, step, updates, sample, config.tasks) for replica in replicas]
@@ -144,13 +145,17 @@ def _stack(dicts: list[Params]) -> Params:
 def _check_finite(advanced: list[tuple[Replica, Tensor]], run: Run) -> None:
     losses = torch.stack([losses for _, losses in advanced])  # [R, updates]
     bad = ~losses.isfinite()
-    bad[:, -1] |= torch.stack([~torch.stack([p.isfinite().all() for p in r.theta.values()]).all() for r, _ in advanced])
+    for r, (replica, _) in enumerate(advanced):
+        state = [*replica.theta.values(), *replica.adam.v.values()]
+        bad[r, -1] |= not all(values.isfinite().all() for values in state)
     if bad.any():
         i = int(bad.any(dim=0).nonzero()[0])
         r = int(bad[:, i].nonzero()[0])
+        loss = losses[r, i].item()
         raise FloatingPointError(
             f"training diverged at iteration {run.iteration + i + 1:,}, seed {run.config.seeds[r]}: "
-            f"the loss is {losses[r, i].item():.3g}; a smaller alpha or beta may help"
+            + (f"the loss is {loss}" if not math.isfinite(loss) else "the parameters or Adam's state overflowed")
+            + "; a smaller alpha or beta may help"
         )
 
 
@@ -171,14 +176,18 @@ def _resume(out, config: TrainConfig, task_family: SineTasks, device) -> tuple[R
                 raise ValueError(f"{out} can't be resumed: its {name} is {value}, not {asdict(now)[name]}")
 
     def replica(r: int) -> Replica:
+        # Copies, since last bits may depend on where in memory a tensor begins.
         theta, m, v = (
-            {name: tensors[prefix + name][r].to(device) for name in run.theta}
+            {name: tensors[prefix + name][r].clone().to(device) for name in run.theta}
             for tensors, prefix in ((run.theta, ""), (saved, "m."), (saved, "v."))
         )
         return Replica(theta, AdamState(m, v, saved["t"][r].to(device)), saved["rng"][r])
 
-    unfinished = run.iteration < config.iterations
-    return run, [replica(r) for r in range(len(config.seeds))] if unfinished else []
+    if run.iteration == config.iterations:
+        return run, []
+    if "t" not in saved:
+        raise ValueError(f"{out} can't be resumed: it holds no state of the optimiser, as train writes it")
+    return run, [replica(r) for r in range(len(config.seeds))]
 
 
 @contextmanager
@@ -192,6 +201,6 @@ def _one_thread() -> Iterator[None]:
 
 
 def _progress_bar(config: TrainConfig, run: Run, progress: bool) -> tqdm:
-    seen = progress and (sys.stderr.isatty() or "ipykernel" in sys.modules)
+    seen = progress and (sys.stderr.isatty() or hasattr(builtins, "__IPYTHON__"))
     label = f"{config.method} × {len(config.seeds)} seeds" if len(config.seeds) > 1 else config.method
     return tqdm(total=config.iterations, initial=run.iteration, desc=label, disable=not seen, leave=False)

@@ -1,16 +1,21 @@
+import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+import scipy.stats
 import torch
 
-from l2l import Run, TrainConfig, train
+from l2l import Run, SineTasks, TrainConfig, adaptation_curve, initial_gradient_norm, mlp, train
 from l2l.__main__ import main, parse_seeds, parser
-from l2l.report import meta_test, meta_test_batch, summarise
+from l2l.report import half_axis_fit, summarise
+from l2l.tasks import META_TEST, stream
 
 SMALL = ["--iterations", "20", "--tasks", "3", "--sizes", "1,8,1", "--log-every", "10"]
 
@@ -49,20 +54,69 @@ def test_evaluate_prints_one_table(runs, capsys):
     assert max(map(len, text.splitlines())) < 160
 
 
-def test_json_holds_what_the_functions_give(runs, capsys):
-    assert main(["evaluate", *runs, "--tasks", "40", "--steps", "5", "--shots", "6", "--half-axis", "--json"]) == 0
+@pytest.mark.parametrize("half_axis", [False, True])
+def test_json_and_table_against_the_functions_and_scipy(runs, capsys, half_axis):
+    command = [
+        "evaluate",
+        *runs,
+        "--tasks",
+        "40",
+        "--steps",
+        "5",
+        "--shots",
+        "6",
+        "--alpha",
+        "0.02",
+        "--optimizer",
+        "adam",
+    ]
+    command += ["--half-axis"] * half_axis
+    assert main([*command, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
+    assert main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
     assert printed["settings"]["shots"] == 6
-    assert list(printed["runs"]["maml"]["query"]) == ["0", "1", "5"]
+    batch = SineTasks().sample(
+        40, 6, 100, generator=stream(META_TEST, 0), support_range=(0.0, 5.0) if half_axis else None
+    )
+    for name, path in zip(("maml", "pretrain"), (runs[0], runs[2]), strict=True):
+        run, row = Run.load(path), next(i for i, line in enumerate(lines) if line.startswith(name))
+        replicas = [run.replica(r) for r in range(len(run.config.seeds))]
+        curves = [adaptation_curve(theta, batch, alpha=0.02, steps=5, optimizer="adam") for theta in replicas]
+        checks = {("gradient_norm", None): torch.stack([initial_gradient_norm(theta, batch) for theta in replicas])}
+        for part, offset in (("support", 0), ("query", 1)):
+            assert list(printed["runs"][name][part]) == ["0", "1", "5"]
+            assert part in lines[row + offset]
+            cells = re.findall(r"(\S+) ± (\S+) \[(\S+)\]", lines[row + offset])
+            for cell, k in zip(cells, (0, 1, 5), strict=False):
+                checks[part, str(k)] = torch.stack([getattr(curve, part)[k] for curve in curves])  # [R, T]
+                shown = printed["runs"][name][part][str(k)]
+                assert cell == tuple(f"{shown[key]:.3f}" for key in ("mean", "half_width", "median"))
+        for (part, k), values in checks.items():
+            shown = printed["runs"][name][part] if k is None else printed["runs"][name][part][k]
+            sample = values.double().mean(dim=1) if len(replicas) > 1 else values[0].double()
+            interval = scipy.stats.t.interval(0.95, len(sample) - 1, sample.mean(), scipy.stats.sem(sample))
+            assert shown["mean"] == pytest.approx(sample.mean().item(), rel=1e-6)
+            assert shown["half_width"] == pytest.approx((interval[1] - interval[0]) / 2, rel=1e-6)
+            assert shown["median"] == pytest.approx(np.median(values.numpy()), rel=1e-6)
+            assert shown["interval_over"] == ("seeds" if len(replicas) > 1 else "tasks")
+
+
+def test_half_axis_fit_is_fine_tuning_by_sgd(runs):
     run = Run.load(runs[0])
-    batch = meta_test_batch(run, 40, 6, half_axis=True)
-    assert batch.x_support.min() >= 0
-    result = meta_test(run, batch, alpha=0.01, steps=5, optimizer="sgd")
-    query = printed["runs"]["maml"]["query"]["5"]
-    assert query["mean"] == pytest.approx(float(result["query"][5].mean()), rel=1e-6)
-    assert query["interval_over"] == "seeds"
-    assert len(query["mean_by_seed"]) == 3
-    assert printed["runs"]["pretrain"]["query"]["5"]["interval_over"] == "tasks"
+    x, y, fits, (x_support, y_support) = half_axis_fit(run, 5, (0, 3), alpha=0.02)
+    assert x_support.min() > 0
+    assert len(x_support) == 5
+    truth = np.interp(x_support, x, y)
+    assert y_support.numpy() == pytest.approx(truth, abs=1e-3)
+    leaves = {name: p.clone().requires_grad_() for name, p in run.replica(0).items()}
+    optimiser = torch.optim.SGD(leaves.values(), lr=0.02)
+    for steps in (0, 3):
+        torch.testing.assert_close(fits[steps], mlp(leaves, x[:, None])[:, 0].detach(), rtol=1e-4, atol=1e-5)
+        for _ in range(3):
+            optimiser.zero_grad()
+            ((mlp(leaves, x_support[:, None])[:, 0] - y_support) ** 2).mean().backward()
+            optimiser.step()
 
 
 def test_values_that_are_not_finite_become_null():
@@ -102,7 +156,9 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, runs):
         (["train", "maml", *SMALL, "--seeds", "1,1"], "seeds must be distinct"),
         (["train", "maml", *SMALL, "--out", file / "x"], "out can't be written"),
         (["train", "maml", *SMALL, "--out", foreign, "--resume"], "can't be read as a run"),
-        (["train", "maml", *SMALL, "--device", "nonsense"], "nonsense"),
+        (["train", "maml", *SMALL, "--device", "nonsense"], "device must be cpu, or cuda where there is a GPU"),
+        (["train", "maml", *SMALL, "--tasks", "100000000000"], ""),  # more than any memory holds
+        (["evaluate", runs[0], "--tasks", "9", "--figures", file / "x"], "figures can't be written"),
     ):
         done = cli(*arguments)
         assert done.returncode == 2, (arguments, done)
@@ -153,6 +209,18 @@ def test_seeds():
     assert parse_seeds("0-4") == (0, 1, 2, 3, 4)
     assert parse_seeds("3") == (3,)
     assert parse_seeds("0,2,5-7") == (0, 2, 5, 6, 7)
+    for bad in ("9-7", "0-4,9-7", "", "1,,2", "0-99999999999", "-1", "a"):
+        with pytest.raises(argparse.ArgumentTypeError, match="seeds must look like"):
+            parse_seeds(bad)
+
+
+def test_output_that_is_not_unicode_or_not_read_is_no_failure(runs):
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "cp1252"}
+    command = f"{sys.executable} -m l2l evaluate {runs[0]} --tasks 9"
+    done = subprocess.run(command, shell=True, capture_output=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, b"")
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", f"{command} | true"], capture_output=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_help_describes_every_option():

@@ -57,6 +57,20 @@ def test_bad_sizes(generator, sizes, error, message):
         init_params(sizes, generator=generator)
 
 
+def test_parameters_that_make_no_network_are_refused(generator):
+    params = init_params((1, 4, 1), generator=generator)
+    x = torch.zeros(5, 1)
+    stacked = {name: torch.stack([p, p]) for name, p in params.items()}
+    for bad in (params | {"b1": torch.zeros(1)}, params | {"W2": torch.zeros(3, 1)}, stacked):
+        with pytest.raises(ValueError, match="params must have shapes"):
+            mlp(bad, x)
+    for bad in ({}, {"W1": params["W1"]}, params | {"W3": params["W1"]}):
+        with pytest.raises(ValueError, match="params must be named"):
+            mlp(bad, x)
+    with pytest.raises(TypeError, match="params must have one dtype"):
+        mlp(params | {"b2": params["b2"].double()}, x)
+
+
 def test_mismatches_are_refused(generator):
     params = init_params((1, 4, 1), generator=generator)
     x = torch.zeros(5, 1)

@@ -2,6 +2,7 @@ import pickle
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 import l2l.run
@@ -89,6 +90,30 @@ def damage_foreign_labelled(path):
     save_file({"theta.W1": torch.zeros(3)}, path, {"format": l2l.run.FORMAT})
 
 
+def damage_other_format(path):
+    rewrite(path, lambda tensors, metadata: metadata.update(format="l2l run 0"))
+
+
+def damage_missing_tensor(path):
+    rewrite(path, lambda tensors, metadata: tensors.pop("theta.b1"))
+
+
+def damage_wrong_shape(path):
+    rewrite(path, lambda tensors, metadata: tensors.update({"theta.b1": torch.zeros(2, 3)}))
+
+
+def damage_no_iteration(path):
+    rewrite(path, lambda tensors, metadata: metadata.update(about=metadata["about"].replace('"iteration"', '"oops"')))
+
+
+def rewrite(path, change):
+    """Change a run file and give it a checksum that fits."""
+    with safe_open(path, framework="pt") as file:
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    change(tensors, metadata)
+    save_file(tensors, path, metadata | {"sha256": l2l.run._digest(tensors, metadata["about"])})
+
+
 class Bomb:
     def __reduce__(self):
         return exec, ("raise SystemExit('the pickle was executed')",)
@@ -110,6 +135,13 @@ def test_bad_files_give_one_clear_line(run, tmp_path, damage):
     with pytest.raises(ValueError, match=r"a\.run can't be read as a run: ") as caught:
         Run.load(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_link_is_written_through(run, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    run.save(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert Run.load(tmp_path / "target").config == run.config
 
 
 def test_missing_file(tmp_path):

@@ -47,6 +47,15 @@ def test_one_call_equals_many(generator):
         assert torch.equal(field, torch.cat(split))
 
 
+def test_every_dtype_has_the_same_tasks():
+    single, double = (
+        SineTasks().sample(5, 4, 3, generator=torch.Generator().manual_seed(2), dtype=dtype)
+        for dtype in (torch.float32, torch.float64)
+    )
+    assert all(torch.equal(a, b.float()) for a, b in zip(single, double, strict=True))
+    assert double.y_query.dtype == torch.float64
+
+
 def test_streams_differ_and_global_state_is_untouched():
     before = torch.get_rng_state()
     draws = {
@@ -91,6 +100,9 @@ def test_closed_forms_by_hand():
         ({"x_range": (math.nan, 1.0)}, ValueError, "x_range must have finite bounds"),
         ({"phase": (0.0, 1.0, 2.0)}, TypeError, "phase must be a pair"),
         ({"amplitude": 3.0}, TypeError, "amplitude must be a pair"),
+        ({"amplitude": "12"}, TypeError, "each bound of amplitude must be a number"),
+        ({"amplitude": (True, 5.0)}, TypeError, "each bound of amplitude must be a number"),
+        ({"x_range": (-1e308, 1e308)}, ValueError, "x_range must have finite bounds"),
     ],
 )
 def test_bad_ranges(ranges, error, message):

@@ -1,18 +1,28 @@
 import importlib
+import io
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-import warnings
 from dataclasses import replace
 
 import pytest
 import torch
 
 import l2l.replica
-from l2l import METHODS, Run, SineTasks, TrainConfig, init_params, initial_gradient_norm, train
+from l2l import (
+    METHODS,
+    Run,
+    SineTasks,
+    TrainConfig,
+    adaptation_curve,
+    init_params,
+    initial_gradient_norm,
+    train,
+)
 from l2l.tasks import HELD_OUT, TRAIN, stream
 
 engine = importlib.import_module("l2l.train")  # the name l2l.train is the function
@@ -92,6 +102,22 @@ def test_a_replica_equals_its_solo_run():
         assert torch.equal(together.history["loss"][:, r], alone.history["loss"][:, 0])
 
 
+def test_the_engine_does_not_depend_on_the_number_of_seeds(monkeypatch):
+    used = []
+    monkeypatch.setattr(engine, "compiled", lambda step, *example: used.append(step) or step)
+    monkeypatch.setattr(engine, "COMPILE_FROM", 100)
+    train(replace(SMALL, seeds=(0, 1, 2)))  # 60 iterations, 180 updates
+    assert not used
+    train(replace(SMALL, iterations=100))
+    assert len(used) == 1
+
+
+def test_more_settings_than_dynamo_would_keep():
+    with torch._dynamo.config.patch(recompile_limit=1):
+        compiled_or_skip(replace(SMALL, checkpoint_at=()))
+        compiled_or_skip(replace(SMALL, alpha=0.02, checkpoint_at=()))  # a fall-back would warn, and so fail
+
+
 def test_blocks_and_logging_do_not_change_the_result(monkeypatch):
     run = train(SMALL)
     monkeypatch.setattr(engine, "BLOCK", 7)
@@ -106,16 +132,35 @@ def test_same_seed_same_run_and_global_state_untouched():
     assert torch.get_num_threads() == threads
 
 
-def test_compiled_stays_close_to_eager():
-    config = replace(SMALL, iterations=100, checkpoint_at=())
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        compiled = train(config, compile=True)
-    if any("uncompiled" in str(w.message) for w in caught):
-        pytest.skip("no working C++ compiler here")
-    eager = train(config, compile=False)
+def compiled_or_skip(config, **options):
+    if shutil.which("g++") is None and shutil.which("clang++") is None:
+        pytest.skip("no C++ compiler here")
+    return train(config, compile=True, **options)
+
+
+def test_compiled_stays_close_to_eager_and_replicas_to_themselves():
+    config = replace(SMALL, iterations=100, checkpoint_at=(), seeds=(3, 0))
+    run, eager = compiled_or_skip(config), train(config, compile=False)
+    alone = compiled_or_skip(replace(config, seeds=(0,)))
     for k in eager.theta:
-        torch.testing.assert_close(compiled.theta[k], eager.theta[k], rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(run.theta[k], eager.theta[k], rtol=1e-3, atol=1e-3)
+        assert torch.equal(run.theta[k][1], alone.theta[k][0])
+
+
+@pytest.mark.parametrize("method", ["fomaml", "pretrain"])  # MAML at this schedule: the chapter on it asserts as much
+def test_full_schedule(method):
+    run = train(TrainConfig(method=method, iterations=15_000, seeds=(0, 1, 2)))
+    batch = SineTasks().sample(1000, 10, 50, generator=torch.Generator().manual_seed(99))
+    curves = [adaptation_curve(run.replica(r), batch, alpha=0.01, steps=10).query.mean(dim=1) for r in range(3)]
+    query = torch.stack(curves).median(dim=0).values  # [steps+1]: mean over tasks, median over seeds
+    if method == "fomaml":
+        assert query[1] < 0.75
+        assert query[10] < 0.28
+    else:
+        one_curve = ((batch.y_query - SineTasks().conditional_mean(batch.x_query)) ** 2).mean()
+        assert one_curve < query[0] < one_curve + 0.25
+        assert abs(query[0] - SineTasks().joint_mse_floor()) < 0.5
+        assert 1.2 < query[10] < 2.3
 
 
 def test_without_a_compiler_it_warns_once_and_trains(monkeypatch):
@@ -123,7 +168,7 @@ def test_without_a_compiler_it_warns_once_and_trains(monkeypatch):
         raise RuntimeError("no compiler found\nmore")
 
     monkeypatch.setattr(l2l.replica, "_compile", broken)
-    with pytest.warns(RuntimeWarning, match="uncompiled, several times slower: no compiler found$") as caught:
+    with pytest.warns(RuntimeWarning, match="uncompiled, several times slower: no compiler found more$") as caught:
         run = train(replace(SMALL, seeds=(0, 1)), compile=True)
     assert len(caught) == 1
     assert all(torch.equal(run.theta[k], train(replace(SMALL, seeds=(0, 1))).theta[k]) for k in run.theta)
@@ -165,10 +210,37 @@ class Stop(KeyboardInterrupt):
     pass
 
 
-def test_interruption_keeps_a_checkpoint_and_resume_continues(tmp_path, monkeypatch):
+def test_overflow_of_the_parameters_is_divergence_too():
+    with pytest.raises(FloatingPointError, match="iteration 1, seed 0: the parameters or Adam's state overflowed"):
+        train(replace(SMALL, iterations=1, checkpoint_at=(), beta=1e39))
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_shows_iterations_rate_and_loss_on_a_terminal_only(monkeypatch):
+    for stream_, progress, shown in (
+        (Terminal(), True, True),
+        (Terminal(), False, False),
+        (io.StringIO(), True, False),
+    ):
+        monkeypatch.setattr("sys.stderr", stream_)
+        monkeypatch.setattr(engine, "BLOCK", 10)
+        train(SMALL, progress=progress)
+        text = stream_.getvalue()
+        assert bool(text) is shown
+        if shown:
+            assert all(part in text for part in ("maml", "/60", "it/s", "loss ", "<"))
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_interruption_keeps_a_checkpoint_and_resume_continues(tmp_path, monkeypatch, compile):
+    train_ = compiled_or_skip if compile else train
     out, config = tmp_path / "run.safetensors", replace(SMALL, seeds=(0, 1))
     monkeypatch.setattr(engine, "BLOCK", 10)
-    uninterrupted = train(config)
+    uninterrupted = train_(config)
     advance = engine.advance
     calls = []
 
@@ -180,10 +252,14 @@ def test_interruption_keeps_a_checkpoint_and_resume_continues(tmp_path, monkeypa
 
     monkeypatch.setattr(engine, "advance", stop_later)
     with pytest.raises(Stop):
-        train(config, out=out)
+        train_(config, out=out)
     assert 0 < Run.load(out).iteration < 60
+    part = Run.load(out)
+    part.save(tmp_path / "copy.safetensors")  # holds no state of the optimiser
+    with pytest.raises(ValueError, match="can't be resumed: it holds no state of the optimiser"):
+        train(config, out=tmp_path / "copy.safetensors", resume=True)
     monkeypatch.setattr(engine, "advance", advance)
-    assert_same(train(config, out=out, resume=True), uninterrupted)
+    assert_same(train_(config, out=out, resume=True), uninterrupted)
     assert_same(Run.load(out), uninterrupted)
     monkeypatch.setattr(engine, "advance", stop_later)  # a finished run is not trained again
     assert_same(train(config, out=out, resume=True), uninterrupted)
@@ -207,8 +283,12 @@ def test_out_is_checked_before_any_work(tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "advance", None)
     with pytest.raises(OSError, match="out can't be written"):
         train(SMALL, out=tmp_path / "file" / "run.safetensors")
-    with pytest.raises(IsADirectoryError, match="out must name a file"):
+    with pytest.raises(OSError, match="out must be an ordinary file"):
         train(SMALL, out=tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="out must be an ordinary file"):
+        train(SMALL, out=tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
 
 
 KILLED = ["train", "maml", "--iterations", "1200", "--seeds", "0,3", "--tasks", "5", "--checkpoint-at", "0,300,900"]
