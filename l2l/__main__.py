@@ -5,6 +5,7 @@ import io
 import json
 import sys
 import time
+import warnings
 from dataclasses import fields
 from pathlib import Path
 
@@ -174,4 +175,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    warnings.formatwarning = lambda message, *_, **__: f"l2l: {message}\n"
     sys.exit(main())

@@ -65,7 +65,7 @@ def advance(replica: Replica, step: Callable, updates: int, sample: Callable, ta
     """Make some outer updates; return the replica after them and the loss of each, [updates]."""
     theta, state, rng = replica
     generator = torch.Generator()
-    generator.set_state(rng.clone())  # of a view it would overlook the offset
+    generator.set_state(rng)
     block = sample(updates * tasks, generator=generator)
     losses = []
     with torch.no_grad():
@@ -73,3 +73,31 @@ def advance(replica: Replica, step: Callable, updates: int, sample: Callable, ta
             theta, state, loss = step(theta, state, Batch(*batch))
             losses.append(loss)
     return Replica(theta, state, generator.get_state()), torch.stack(losses)
+
+
+def stack(dicts: list[Params]) -> Params:
+    """Stack replicas' tensors, name by name, along a new first axis; on the CPU."""
+    return {name: torch.stack([d[name] for d in dicts]).cpu() for name in dicts[0]}
+
+
+def pack(replicas: list[Replica]) -> dict[str, Tensor]:
+    """Return what training needs beside theta to go on, as tensors [R, ...]."""
+    m, v = stack([r.adam.m for r in replicas]), stack([r.adam.v for r in replicas])
+    packed = {f"m.{name}": p for name, p in m.items()} | {f"v.{name}": p for name, p in v.items()}
+    return packed | stack([{"t": r.adam.t, "rng": r.rng} for r in replicas])
+
+
+def unpack(theta: Params, packed: dict[str, Tensor], device: str | torch.device) -> list[Replica]:
+    """Undo `pack` and `stack`.
+
+    Tensors are copied: last bits may depend on where in memory one begins, and a generator overlooks a view's offset.
+    """
+
+    def replica(r: int) -> Replica:
+        own, m, v = (
+            {name: tensors[prefix + name][r].clone().to(device) for name in theta}
+            for tensors, prefix in ((theta, ""), (packed, "m."), (packed, "v."))
+        )
+        return Replica(own, AdamState(m, v, packed["t"][r].clone().to(device)), packed["rng"][r].clone())
+
+    return [replica(r) for r in range(len(packed["t"]))]

@@ -14,11 +14,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from l2l.adam import AdamState
 from l2l.config import DTYPES, TrainConfig
 from l2l.methods import METHODS, initial_gradient_norm
-from l2l.net import Params
-from l2l.replica import Replica, advance, compiled, first_replica, make_step
+from l2l.replica import Replica, advance, compiled, first_replica, make_step, pack, stack, unpack
 from l2l.run import Run, check_writable, read_run, write_run
 from l2l.tasks import HELD_OUT, TRAIN, Batch, SineTasks, stream
 
@@ -123,7 +121,7 @@ def _next_stop(config: TrainConfig, iteration: int) -> int:
 def _record(run: Run, replicas: list[Replica], held_out: Batch) -> Run:
     """Return `run` with the replicas' parameters, and with the history and checkpoints due at this iteration."""
     config, i = run.config, run.iteration
-    theta = _stack([replica.theta for replica in replicas])
+    theta = stack([replica.theta for replica in replicas])
     checkpoints = run.checkpoints | ({i: theta} if i in config.checkpoint_at else {})
     history = run.history
     if i % config.log_every == 0 or i == config.iterations:
@@ -136,10 +134,6 @@ def _record(run: Run, replicas: list[Replica], held_out: Batch) -> Run:
         }
         history = {k: torch.cat([*([history[k]] if history else []), value[None]]) for k, value in now.items()}
     return replace(run, theta=theta, history=history, checkpoints=checkpoints)
-
-
-def _stack(dicts: list[Params]) -> Params:
-    return {name: torch.stack([d[name] for d in dicts]).cpu() for name in dicts[0]}
 
 
 def _check_finite(advanced: list[tuple[Replica, Tensor]], run: Run) -> None:
@@ -160,12 +154,7 @@ def _check_finite(advanced: list[tuple[Replica, Tensor]], run: Run) -> None:
 
 
 def _save(out: str | os.PathLike, run: Run, replicas: list[Replica]) -> None:
-    optimiser = {}
-    if run.iteration < run.config.iterations:
-        m, v = _stack([r.adam.m for r in replicas]), _stack([r.adam.v for r in replicas])
-        optimiser = {f"m.{name}": p for name, p in m.items()} | {f"v.{name}": p for name, p in v.items()}
-        optimiser |= _stack([{"t": r.adam.t, "rng": r.rng} for r in replicas])
-    write_run(out, run, optimiser)
+    write_run(out, run, pack(replicas) if run.iteration < run.config.iterations else None)
 
 
 def _resume(out, config: TrainConfig, task_family: SineTasks, device) -> tuple[Run, list[Replica]]:
@@ -174,20 +163,11 @@ def _resume(out, config: TrainConfig, task_family: SineTasks, device) -> tuple[R
         for name, value in asdict(then).items():
             if value != asdict(now)[name]:
                 raise ValueError(f"{out} can't be resumed: its {name} is {value}, not {asdict(now)[name]}")
-
-    def replica(r: int) -> Replica:
-        # Copies, since last bits may depend on where in memory a tensor begins.
-        theta, m, v = (
-            {name: tensors[prefix + name][r].clone().to(device) for name in run.theta}
-            for tensors, prefix in ((run.theta, ""), (saved, "m."), (saved, "v."))
-        )
-        return Replica(theta, AdamState(m, v, saved["t"][r].to(device)), saved["rng"][r])
-
     if run.iteration == config.iterations:
         return run, []
-    if "t" not in saved:
+    if not saved:
         raise ValueError(f"{out} can't be resumed: it holds no state of the optimiser, as train writes it")
-    return run, [replica(r) for r in range(len(config.seeds))]
+    return run, unpack(run.theta, saved, device)
 
 
 @contextmanager
