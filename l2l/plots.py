@@ -43,8 +43,16 @@ def use_style() -> None:
     plt.rcParams.update(HOUSE_STYLE)
 
 
-def _mean_and_band(ax: Axes, x: ArrayLike, values: np.ndarray, style: Mapping) -> None:
-    """Draw the mean over the last axis and, from two values on, its 95 % interval as a band."""
+def plot_mean(x: ArrayLike, values: ArrayLike, ax: Axes, *, method: str) -> None:
+    """Draw a mean and, from two values on, its 95 % interval as a band.
+
+    Args:
+        x: [N].
+        values: [N, R]; the mean is over the last axis.
+        ax: where to draw.
+        method: whose colour and line style to use.
+    """
+    values, style = np.asarray(values), METHOD_STYLE[method]
     if values.shape[-1] == 1:
         ax.plot(x, values[..., 0], **style)
         return
@@ -61,8 +69,7 @@ def plot_gradient_norms(histories: Mapping[str, Mapping], ax: Axes) -> None:
         ax: where to draw.
     """
     for method, history in histories.items():
-        norms = np.asarray(history["initial_gradient_norm"])
-        _mean_and_band(ax, history["iteration"], norms, METHOD_STYLE[method])
+        plot_mean(history["iteration"], history["initial_gradient_norm"], ax, method=method)
     ax.set(xlabel="outer iteration", ylabel="norm of the initial\nadaptation gradient", ylim=(0, None))
     ax.legend()
 
@@ -79,7 +86,7 @@ def plot_adaptation_curves(curves: Mapping[str, ArrayLike], ax: Axes, *, error: 
     for method, values in curves.items():
         style, steps = METHOD_STYLE[method], np.arange(len(values))
         values = np.asarray(values, dtype=float).reshape(len(steps), -1, np.shape(values)[-1])  # [steps+1, R, T]
-        _mean_and_band(ax, steps, values.mean(axis=2) if values.shape[1] > 1 else values[:, 0], style)
+        plot_mean(steps, values.mean(axis=2) if values.shape[1] > 1 else values[:, 0], ax, method=method)
         marker = {"marker": MARKERS[method], "markersize": 7 if method == "maml" else 4, "markerfacecolor": "white"}
         ax.plot(steps, np.median(values, axis=(1, 2)), color=style["color"], linestyle="", **marker)
     ax.plot([], [], color="#555555", linestyle="", label="medians", marker="o", markerfacecolor="white")

@@ -1,6 +1,5 @@
 """What training gives: `Run`, and the file that holds it."""
 
-import contextlib
 import hashlib
 import json
 import os
@@ -90,8 +89,7 @@ def write_run(path: str | os.PathLike, run: Run, optimiser: dict[str, Tensor] | 
     }
     text = json.dumps(about)
     metadata = {"format": FORMAT, "about": text, "sha256": _digest(tensors, text)}
-    path = Path(os.path.realpath(path))  # through links, not over them
-    temporary = path.with_name(f".{path.name}.tmp")
+    path, temporary = _path_and_temporary(path)
     try:
         with open(temporary, "wb") as file:
             file.write(save(tensors, metadata))
@@ -141,17 +139,20 @@ def _run_from(tensors: dict[str, Tensor], about: dict) -> tuple[Run, dict[str, T
 
 def check_writable(path: str | os.PathLike, name: str = "out") -> None:
     """Raise OSError unless a file can be made at `path`; make its folder if need be."""
-    path = Path(os.path.realpath(path))
+    path, temporary = _path_and_temporary(path)
     if path.exists() and not path.is_file():
         raise OSError(f"{name} must be an ordinary file, got {path}")
-    probe = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.ExitStack() as stack:
-            stack.callback(probe.unlink, missing_ok=True)
-            probe.touch()
+        temporary.touch()
+        temporary.unlink()
     except OSError as error:
         raise OSError(f"{name} can't be written at {path}: {error.strerror}") from None
+
+
+def _path_and_temporary(path: str | os.PathLike) -> tuple[Path, Path]:
+    path = Path(os.path.realpath(path))  # through links, not over them
+    return path, path.with_name(f".{path.name}.tmp")
 
 
 def _digest(tensors: dict[str, Tensor], text: str) -> str:

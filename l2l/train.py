@@ -84,7 +84,8 @@ def train(
             return run
     else:
         replicas = [first_replica(seed, config, device) for seed in config.seeds]
-        run = _record(Run(config, {}, {}, {}, task_family, 0), replicas, held_out)
+        with _one_thread():
+            run = _record(Run(config, {}, {}, {}, task_family, 0), replicas, held_out)
 
     with _one_thread(), _progress_bar(config, run, progress) as bar:
         step = make_step(METHODS[config.method], config.alpha, config.steps, config.beta)
