@@ -83,6 +83,9 @@ def parser() -> argparse.ArgumentParser:
         )  # fmt: skip
     t.add_argument("--out", type=Path, metavar="FILE", help="where the run goes; its folder is made if need be")
     t.add_argument("--resume", action="store_true", help="continue from the checkpoint in --out, if there is one")
+    t.add_argument(
+        "--workers", type=int, metavar="X", help="threads, each on a seed of its own (default: one for each core)"
+    )
     t.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
 
     e = commands.add_parser(
@@ -108,7 +111,7 @@ def parser() -> argparse.ArgumentParser:
 def run_train(args: argparse.Namespace) -> None:
     config = TrainConfig(**{setting.name: getattr(args, setting.name) for setting in fields(TrainConfig)})
     start = time.monotonic()
-    run = train(config, out=args.out, resume=args.resume, device=args.device)
+    run = train(config, out=args.out, resume=args.resume, device=args.device, workers=args.workers)
     losses = run.history["loss"].mean(dim=1).tolist()
     print(
         f"{config.method}: {config.iterations:,} iterations, {len(config.seeds)} seed{'s' * (len(config.seeds) > 1)}, "

@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.func import grad, vmap
+from torch.func import grad_and_value, vmap
 
 from l2l.adam import adam, adam_init
 from l2l.checks import one_of, rate, whole
-from l2l.methods import adapt, check_batch
-from l2l.net import Params, mse
+from l2l.methods import check_batch
+from l2l.net import Params, flatten, mse, unflatten
 from l2l.tasks import Batch
 
 OPTIMIZERS = ("sgd", "adam")
@@ -48,19 +48,22 @@ def adaptation_curve(theta: Params, batch: Batch, *, alpha: float, steps: int, o
     """
     alpha, steps, optimizer = rate("alpha", alpha), whole("steps", steps, 0), one_of("optimizer", optimizer, OPTIMIZERS)
     check_batch(theta, batch)
-    x, y = batch.x_support, batch.y_support
-    error = vmap(mse)
+    sizes = [*(p.shape[0] for p in theta.values() if p.ndim == 2), len(list(theta.values())[-1])]
+
+    def loss(phi: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return mse(unflatten(phi, sizes), x, y)
+
+    gradient_and_error, error = vmap(grad_and_value(loss)), vmap(loss)
+    support, query = [], []
     with torch.no_grad():
-        phi = {name: p.expand(len(x), *p.shape) for name, p in theta.items()}  # [T, ...]
+        phi = flatten(theta).expand(len(batch.x_support), -1)  # [T, P]
         state = adam_init(phi)
-        support, query = [], []
         for step in range(steps + 1):
-            support.append(error(phi, x, y))
+            grads, now = gradient_and_error(phi, batch.x_support, batch.y_support)
+            support.append(now)
             query.append(error(phi, batch.x_query, batch.y_query))
-            if step == steps:
-                break
-            if optimizer == "adam":
-                phi, state = adam(phi, vmap(grad(mse))(phi, x, y), state, alpha)
-            else:
-                phi = vmap(lambda phi, x, y: adapt(phi, x, y, alpha=alpha, steps=1))(phi, x, y)
+            if step < steps and optimizer == "adam":
+                phi, state = adam(phi, grads, state, alpha)
+            elif step < steps:
+                phi = phi - alpha * grads
     return Curve(*(torch.stack(errors).nan_to_num(nan=torch.inf, posinf=torch.inf) for errors in (support, query)))

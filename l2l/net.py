@@ -47,6 +47,34 @@ def init_params(
     return params
 
 
+def flatten(params: Params) -> Tensor:
+    """Return parameters as one vector: W1 row by row, b1, W2, b2, …
+
+    Args:
+        params: as `init_params` gives them, or with leading axes that all of them share.
+
+    Returns:
+        [..., P], P the number of parameters (1,761 in the paper's network).
+    """
+    leading = params["b1"].ndim - 1
+    return torch.cat([p.flatten(leading) for p in params.values()], dim=-1)
+
+
+def unflatten(vector: Tensor, sizes: Sequence[int]) -> Params:
+    """Undo `flatten`, for a network of these widths; the parameters are views of the vector.
+
+    Raises:
+        ValueError: the vector does not have as many entries as the network has parameters.
+    """
+    pieces = [shape for inputs, outputs in pairwise(sizes) for shape in ((inputs, outputs), (outputs,))]
+    lengths = [math.prod(shape) for shape in pieces]
+    if vector.shape[-1] != sum(lengths):
+        raise ValueError(f"a network of widths {tuple(sizes)} has {sum(lengths)} parameters, got {vector.shape[-1]}")
+    names = [f"{kind}{layer}" for layer in range(1, len(sizes)) for kind in "Wb"]
+    parts = zip(names, vector.split(lengths, dim=-1), pieces, strict=True)
+    return {name: part.unflatten(-1, shape) for name, part, shape in parts}
+
+
 def mlp(params: Params, x: Tensor) -> Tensor:
     """Apply the network: `h_l = relu(h_{l-1} W_l + b_l)`, linear in its last layer.
 

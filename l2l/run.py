@@ -17,7 +17,7 @@ from l2l.config import TrainConfig
 from l2l.net import Params, init_params
 from l2l.tasks import SineTasks
 
-FORMAT = "l2l run 1"
+FORMAT = "l2l run 2"
 
 
 @dataclass(frozen=True)

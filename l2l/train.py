@@ -1,4 +1,4 @@
-"""The outer loop: trains any method, a replica for each seed, compiled where the run is long enough to repay it."""
+"""The outer loop: trains any method, a replica for each seed, on all cores, compiled where that is repaid."""
 
 import builtins
 import functools
@@ -6,29 +6,28 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from l2l.checks import whole
 from l2l.config import DTYPES, TrainConfig
-from l2l.methods import METHODS, initial_gradient_norm
-from l2l.replica import Replica, advance, compiled, first_replica, make_step, pack, stack, unpack
+from l2l.net import flatten, unflatten
+from l2l.replica import Replica, first_replica, pack, unpack
 from l2l.run import Run, check_writable, read_run, write_run
-from l2l.tasks import HELD_OUT, TRAIN, Batch, SineTasks, stream
+from l2l.tasks import SineTasks
+from l2l.workers import Workers, cores, one_thread
 
 COMPILE_FROM = 5_000
-"""Iterations from which compiling the step repays its 10 to 30 seconds. The number of seeds plays no part, so that a
-replica and its solo run are computed alike."""
+"""Iterations from which a run is compiled. The first time that takes 10 to 20 seconds, which repay themselves within
+this run or the next; a shorter run replays the recorded step. The number of seeds plays no part, so that a replica and
+its solo run are computed alike."""
 BLOCK = 250
 """Updates between two looks at progress, divergence and the clock."""
 SAVE_EVERY = 1.0
 """Least time between two checkpoints on disk, in seconds."""
-HELD_OUT_TASKS = 200
-"""Tasks on which the history is measured."""
 
 
 def train(
@@ -40,13 +39,14 @@ def train(
     resume: bool = False,
     device: str | torch.device = "cpu",
     compile: bool | None = None,
+    workers: int | None = None,
 ) -> Run:
     """Train a method on a stream of tasks, one replica for each seed::
 
         g = METHODS[config.method](θ, batch).grads,    θ ← Adam(θ, g, rate β)      for each batch
 
     For one seed all methods start from the same θ and see the same tasks in the same order. A replica
-    equals the run of its seed alone, bit for bit. Training uses one CPU thread: at these sizes more are slower.
+    equals the run of its seed alone, bit for bit, whatever the number of workers.
 
     Args:
         config: what to train.
@@ -57,6 +57,8 @@ def train(
         resume: continue from `out` if it exists. On the same machine the result has the bits of an uninterrupted run.
         device: "cpu" or "cuda".
         compile: compile the step. By default a run of at least COMPILE_FROM iterations is compiled.
+        workers: threads that advance replicas side by side; by default as many as there are cores and seeds.
+            A replica is advanced by one thread alone: at these sizes more are slower.
 
     Returns:
         Run, with tensors on the CPU.
@@ -74,33 +76,31 @@ def train(
         raise ValueError("resume=True needs out, the file to resume from")
     if not (str(device) == "cpu" or (str(device).startswith("cuda") and torch.cuda.is_available())):
         raise ValueError(f"device must be cpu, or cuda where there is a GPU, got {device!r}")
+    count = min(len(config.seeds), cores() if workers is None else whole("workers", workers, 1))
     sample = functools.partial(
         task_family.sample, shots=config.shots, query=config.query, dtype=DTYPES[config.dtype], device=device
     )
-    held_out = sample(HELD_OUT_TASKS, generator=stream(HELD_OUT, 0))
+    run, replicas = Run(config, {}, {}, {}, task_family, 0), []
     if resume and os.path.exists(out):
         run, replicas = _resume(out, config, task_family, device)
         if run.iteration == config.iterations:
             return run
-    else:
-        replicas = [first_replica(seed, config, device) for seed in config.seeds]
-        with _one_thread():
-            run = _record(Run(config, {}, {}, {}, task_family, 0), replicas, held_out)
 
-    with _one_thread(), _progress_bar(config, run, progress) as bar:
-        step = make_step(METHODS[config.method], config.alpha, config.steps, config.beta)
+    with one_thread(), _progress_bar(config, run, progress) as bar, Workers(config, sample, device, count) as pool:
+        if not replicas:
+            replicas = [first_replica(seed, config, device) for seed in config.seeds]
+            run = _record(run, replicas, pool)
         state, saved_at = (run, replicas), time.monotonic()
         try:
             if compile or (compile is None and config.iterations >= COMPILE_FROM):
                 bar.set_postfix_str("compiling")
-                first = replicas[0]
-                step = compiled(step, first.theta, first.adam, sample(config.tasks, generator=stream(TRAIN, 0)))
+                pool.compile()
             while run.iteration < config.iterations:
                 updates = _next_stop(config, run.iteration) - run.iteration
-                advanced = [advance(replica, step, updates, sample, config.tasks) for replica in replicas]
+                advanced = pool.advance(replicas, updates)
                 _check_finite(advanced, run)
                 replicas = [replica for replica, _ in advanced]
-                run = _record(replace(run, iteration=run.iteration + updates), replicas, held_out)
+                run = _record(replace(run, iteration=run.iteration + updates), replicas, pool)
                 state = run, replicas
                 bar.set_postfix_str(f"loss {sum(losses[-1].item() for _, losses in advanced) / len(advanced):.3f}")
                 bar.update(updates)
@@ -119,20 +119,16 @@ def _next_stop(config: TrainConfig, iteration: int) -> int:
     return min(config.iterations, *multiples, *(i for i in config.checkpoint_at if i > iteration))
 
 
-def _record(run: Run, replicas: list[Replica], held_out: Batch) -> Run:
+def _record(run: Run, replicas: list[Replica], pool: Workers) -> Run:
     """Return `run` with the replicas' parameters, and with the history and checkpoints due at this iteration."""
     config, i = run.config, run.iteration
-    theta = stack([replica.theta for replica in replicas])
+    stacked = unflatten(torch.stack([replica.theta for replica in replicas]).cpu(), config.sizes)
+    theta = {name: p.clone() for name, p in stacked.items()}  # each with memory of its own, as a loaded run has
     checkpoints = run.checkpoints | ({i: theta} if i in config.checkpoint_at else {})
     history = run.history
     if i % config.log_every == 0 or i == config.iterations:
-        method = functools.partial(METHODS[config.method], alpha=config.alpha, steps=config.steps)
-        norms = [initial_gradient_norm(r.theta, held_out).mean() for r in replicas]
-        now = {
-            "iteration": torch.tensor(i),
-            "loss": torch.stack([method(r.theta, held_out).loss for r in replicas]).cpu(),
-            "initial_gradient_norm": torch.stack(norms).cpu(),
-        }
+        loss, norm = (torch.stack(column).cpu() for column in zip(*pool.measure(replicas), strict=True))
+        now = {"iteration": torch.tensor(i), "loss": loss, "initial_gradient_norm": norm}
         history = {k: torch.cat([*([history[k]] if history else []), value[None]]) for k, value in now.items()}
     return replace(run, theta=theta, history=history, checkpoints=checkpoints)
 
@@ -141,8 +137,7 @@ def _check_finite(advanced: list[tuple[Replica, Tensor]], run: Run) -> None:
     losses = torch.stack([losses for _, losses in advanced])  # [R, updates]
     bad = ~losses.isfinite()
     for r, (replica, _) in enumerate(advanced):
-        state = [*replica.theta.values(), *replica.adam.v.values()]
-        bad[r, -1] |= not all(values.isfinite().all() for values in state)
+        bad[r, -1] |= not (replica.theta.isfinite().all() and replica.adam.v.isfinite().all())
     if bad.any():
         i = int(bad.any(dim=0).nonzero()[0])
         r = int(bad[:, i].nonzero()[0])
@@ -168,17 +163,7 @@ def _resume(out, config: TrainConfig, task_family: SineTasks, device) -> tuple[R
         return run, []
     if not saved:
         raise ValueError(f"{out} can't be resumed: it holds no state of the optimiser, as train writes it")
-    return run, unpack(run.theta, saved, device)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    return run, unpack(flatten(run.theta), saved, device)
 
 
 def _progress_bar(config: TrainConfig, run: Run, progress: bool) -> tqdm:

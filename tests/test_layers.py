@@ -8,12 +8,13 @@ import pytest
 import l2l
 
 FLOORS = [
-    {"checks", "stats"},
+    {"checks", "stats", "graph"},
     {"net"},
     {"tasks", "adam"},
     {"methods"},
     {"config", "evaluate"},
     {"run", "replica", "plots"},
+    {"workers"},
     {"train"},
     {"report"},
     {"__main__", "__init__"},

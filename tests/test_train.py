@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-import l2l.replica
+import l2l.workers
 from l2l import (
     METHODS,
     Run,
@@ -24,6 +24,7 @@ from l2l import (
     train,
 )
 from l2l.tasks import HELD_OUT, TRAIN, stream
+from l2l.workers import Workers
 
 engine = importlib.import_module("l2l.train")  # the name l2l.train is the function
 SMALL = TrainConfig(iterations=60, tasks=4, shots=5, query=6, sizes=(1, 8, 1), log_every=25, checkpoint_at=(0, 10, 60))
@@ -63,7 +64,7 @@ def test_history_and_checkpoints():
     run = train(replace(SMALL, seeds=(0, 3)))
     assert run.history["iteration"].tolist() == [0, 25, 50, 60]
     assert list(run.checkpoints) == [0, 10, 60]
-    held_out = SineTasks().sample(engine.HELD_OUT_TASKS, 5, 6, generator=stream(HELD_OUT, 0))
+    held_out = SineTasks().sample(l2l.workers.HELD_OUT_TASKS, 5, 6, generator=stream(HELD_OUT, 0))
     for log, theta in ((0, run.checkpoints[0]), (-1, run.theta)):
         for r in (0, 1):
             replica = {k: p[r] for k, p in theta.items()}
@@ -104,7 +105,7 @@ def test_a_replica_equals_its_solo_run():
 
 def test_the_engine_does_not_depend_on_the_number_of_seeds(monkeypatch):
     used = []
-    monkeypatch.setattr(engine, "compiled", lambda step, *example: used.append(step) or step)
+    monkeypatch.setattr(Workers, "compile", lambda self: used.append(self))
     monkeypatch.setattr(engine, "COMPILE_FROM", 100)
     train(replace(SMALL, seeds=(0, 1, 2)))  # 60 iterations, 180 updates
     assert not used
@@ -112,10 +113,17 @@ def test_the_engine_does_not_depend_on_the_number_of_seeds(monkeypatch):
     assert len(used) == 1
 
 
-def test_more_settings_than_dynamo_would_keep():
-    with torch._dynamo.config.patch(recompile_limit=1):
-        compiled_or_skip(replace(SMALL, checkpoint_at=()))
-        compiled_or_skip(replace(SMALL, alpha=0.02, checkpoint_at=()))  # a fall-back would warn, and so fail
+@pytest.mark.parametrize("compile", [False, True])
+def test_workers_do_not_change_the_result(compile):
+    train_ = compiled_or_skip if compile else train
+    config = replace(SMALL, seeds=(4, 1, 9), iterations=130, checkpoint_at=(0, 130))
+    assert_same(train_(config, workers=1), train_(config, workers=3))
+
+
+@pytest.mark.parametrize(("workers", "error"), [(0, ValueError), (1.5, TypeError)])
+def test_bad_workers(workers, error):
+    with pytest.raises(error, match="workers must be"):
+        train(SMALL, workers=workers)
 
 
 def test_blocks_and_logging_do_not_change_the_result(monkeypatch):
@@ -164,10 +172,10 @@ def test_full_schedule(method):
 
 
 def test_without_a_compiler_it_warns_once_and_trains(monkeypatch):
-    def broken(step):
+    def broken(*example):
         raise RuntimeError("no compiler found\nmore")
 
-    monkeypatch.setattr(l2l.replica, "_compile", broken)
+    monkeypatch.setattr(l2l.workers, "compiled", broken)
     with pytest.warns(RuntimeWarning, match="uncompiled, several times slower: no compiler found more$") as caught:
         run = train(replace(SMALL, seeds=(0, 1)), compile=True)
     assert len(caught) == 1
@@ -188,7 +196,7 @@ def test_divergence_is_reported_and_the_checkpoint_kept(tmp_path, monkeypatch):
 
     def sample(self, tasks, shots, query, *, generator, **kwargs):
         batch = poisoned(self, tasks, shots, query, generator=generator, **kwargs)
-        if tasks < 200:  # a training block: 10 updates of 4 tasks
+        if 4 < tasks < 200:  # a training block, not the example of one batch
             seen.append(tasks)
             if len(seen) == 6:  # blocks alternate between two seeds: the third block of the second seed
                 batch.y_query[4 * 4] = math.nan
@@ -196,7 +204,7 @@ def test_divergence_is_reported_and_the_checkpoint_kept(tmp_path, monkeypatch):
 
     monkeypatch.setattr(SineTasks, "sample", sample)
     with pytest.raises(FloatingPointError, match="diverged at iteration 25, seed 8: the loss is nan"):
-        train(replace(SMALL, seeds=(2, 8)), out=out)
+        train(replace(SMALL, seeds=(2, 8)), out=out, workers=1)
     assert Run.load(out).iteration == 20
     assert all(p.isfinite().all() for p in Run.load(out).theta.values())
 
@@ -241,7 +249,7 @@ def test_interruption_keeps_a_checkpoint_and_resume_continues(tmp_path, monkeypa
     out, config = tmp_path / "run.safetensors", replace(SMALL, seeds=(0, 1))
     monkeypatch.setattr(engine, "BLOCK", 10)
     uninterrupted = train_(config)
-    advance = engine.advance
+    advance = l2l.workers.advance
     calls = []
 
     def stop_later(*args):
@@ -250,7 +258,7 @@ def test_interruption_keeps_a_checkpoint_and_resume_continues(tmp_path, monkeypa
             raise Stop
         return advance(*args)
 
-    monkeypatch.setattr(engine, "advance", stop_later)
+    monkeypatch.setattr(l2l.workers, "advance", stop_later)
     with pytest.raises(Stop):
         train_(config, out=out)
     assert 0 < Run.load(out).iteration < 60
@@ -258,10 +266,10 @@ def test_interruption_keeps_a_checkpoint_and_resume_continues(tmp_path, monkeypa
     part.save(tmp_path / "copy.safetensors")  # holds no state of the optimiser
     with pytest.raises(ValueError, match="can't be resumed: it holds no state of the optimiser"):
         train(config, out=tmp_path / "copy.safetensors", resume=True)
-    monkeypatch.setattr(engine, "advance", advance)
+    monkeypatch.setattr(l2l.workers, "advance", advance)
     assert_same(train_(config, out=out, resume=True), uninterrupted)
     assert_same(Run.load(out), uninterrupted)
-    monkeypatch.setattr(engine, "advance", stop_later)  # a finished run is not trained again
+    monkeypatch.setattr(l2l.workers, "advance", stop_later)  # a finished run is not trained again
     assert_same(train(config, out=out, resume=True), uninterrupted)
 
 
@@ -280,7 +288,7 @@ def test_resume_needs_the_same_config(tmp_path):
 
 def test_out_is_checked_before_any_work(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(engine, "advance", None)
+    monkeypatch.setattr(l2l.workers, "advance", None)
     with pytest.raises(OSError, match="out can't be written"):
         train(SMALL, out=tmp_path / "file" / "run.safetensors")
     with pytest.raises(OSError, match="out must be an ordinary file"):
