@@ -8,7 +8,7 @@ URL ?=
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test notebooks figures serve lint links set-repository clean
+.PHONY: help book test notebooks figures bench serve lint links set-repository clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -37,6 +37,11 @@ figures: $(VENV)/.installed ## draw the figures of the front page and the README
 	done
 	$(BIN)/python -m l2l evaluate _build/runs/maml.safetensors _build/runs/fomaml.safetensors _build/runs/pretrain.safetensors --figures book/figures
 
+bench: $(VENV)/.installed ## measure speed against JAX, learn2learn, higher and TorchOpt (20 minutes, on an idle machine)
+	test -d .venv-bench || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
+	.venv-bench/bin/python benchmarks/bench.py
+
 serve: book ## serve the built pages at http://localhost:8000
 	$(BIN)/python -m http.server --directory _build/html 8000
 
@@ -52,5 +57,5 @@ set-repository: $(VENV)/.installed ## write the public address everywhere: make 
 	$(BIN)/python .ci/set_repository.py "$(URL)"
 
 clean: ## remove what was built; .venv stays
-	rm -rf _build .pytest_cache .ruff_cache *.egg-info
+	rm -rf _build .venv-bench .pytest_cache .ruff_cache *.egg-info
 	find l2l book tests .ci -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,412 @@
+"""Speed against peers, on this machine: `make bench`. Writes results.json and results.md beside this file.
+
+Every implementation runs in a process of its own and is first asked for its meta-gradient on one common problem. Then
+they take turns, one at a time, in several rounds, so that what else the machine does hits all of them alike.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+HERE = Path(__file__).resolve().parent
+COLUMNS = {"MAML, 1 step": ("maml", 1), "MAML, 5 steps": ("maml", 5), "FOMAML": ("fomaml", 1), "joint": ("pretrain", 1)}
+NAMES = {
+    "l2l:compiled": "**l2l, as it trains**",
+    "l2l:replayed": "l2l, not compiled: recorded and replayed",
+    "l2l:called": "l2l's functions called in a loop (torch.func, eager)",
+    "jax:scan": "JAX and optax: jit, vmap, grad, lax.scan",
+    "jax:flat": "the same, parameters as one vector",
+    "jax:step": "JAX and optax: one compiled step a call",
+    "jax:vmap": "JAX: lax.scan over stacked replicas (vmap)",
+    "jax:replicas": "JAX: lax.scan, a thread for each replica",
+    "torch:loop": "PyTorch, loop over tasks",
+    "learn2learn:loop": "learn2learn, its idiom",
+    "higher:loop": "higher, its idiom",
+    "torchopt:loop": "TorchOpt, its idiom",
+    "torchopt:vmap": "TorchOpt, with vmap and torch.compile",
+}
+ONE_CORE = [name for name in NAMES if name not in ("jax:vmap", "jax:replicas")]
+TWO_CORES = ["l2l:compiled", "jax:scan", "jax:vmap", "jax:replicas"]
+WITHOUT_JOINT = ("learn2learn:loop", "torchopt:loop", "higher:loop", "torch:loop")  # a plain fit: no peer's business
+
+
+class Peer:
+    """One implementation, waiting in its own process."""
+
+    def __init__(self, python: str, name: str, method: str, steps: int, tasks: int, cores: int, learn2learn: str):
+        env = os.environ | {"PYTHONPATH": str(HERE.parent), "LEARN2LEARN": learn2learn}
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the process)
+        command = [python, str(HERE / "peers.py"), name, method, *map(str, (steps, tasks, cores))]
+        if cores == 1 and hasattr(os, "sched_getaffinity"):
+            command = ["taskset", "-c", str(min(os.sched_getaffinity(0))), *command]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.log, "text": True}
+        self.process = subprocess.Popen(command, env=env, **pipes)
+        self.about = self._answer()
+        self.cores = cores
+        self.iterations = 250
+        while (seconds := self.run()) < 0.15 and self.iterations < 4000:  # long enough to time
+            self.iterations *= 2
+        if seconds > 1.5 and "jax" not in name:
+            self.iterations = max(5, int(250 * 0.7 / seconds))
+
+    def _answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            self.log.seek(0)
+            raise RuntimeError(self.log.read().strip().rpartition("\n")[2])
+        return json.loads(line)
+
+    def run(self) -> float:
+        self.process.stdin.write(f"{self.iterations}\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def rate(self) -> float:
+        """Iterations a second, those of all replicas together."""
+        return self.cores * self.iterations / self.run()
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def matrix_limit(tasks: int = 25, points: int = 10, width: int = 40) -> dict:
+    """Arithmetic of one MAML iteration with one inner step, and the time of its matrix products at their best rate.
+
+    Forward, a network costs P = T·K·(2·40 + 2·40² + 2·40) operations; a gradient three times that. MAML needs a
+    gradient on the support set, one on the query set, and the backward pass through the first: about 3P + 3P + 6P.
+    """
+    torch.set_num_threads(1)
+
+    def best(f):
+        f()
+        times = []
+        for _ in range(30):
+            start = time.perf_counter()
+            for _ in range(50):
+                f()
+            times.append((time.perf_counter() - start) / 50)
+        return min(times)
+
+    shared = torch.randn(width, width), torch.randn(tasks * points, width)
+    own, rows = torch.randn(tasks, width, width), torch.randn(tasks, points, width)
+    product = 2 * tasks * points * width**2
+    # Products of 40 × 40 in one iteration. With θ, which all tasks share: h W and its two descendants, and the sums over
+    # tasks that end the outer gradient. With each task's own matrix: the rest.
+    with_theta, per_task = 6, 6
+    seconds = with_theta * best(lambda: shared[1] @ shared[0]) + per_task * min(
+        best(lambda: torch.bmm(rows, own)), best(lambda: torch.bmm(rows.mT.contiguous(), rows))
+    )
+    return {
+        "megaflops": (with_theta + per_task) * product / 1e6,
+        "gigaflops_a_second": (with_theta + per_task) * product / seconds / 1e9,
+        "iterations_a_second": 1 / seconds,
+    }
+
+
+def learn2learn_source(folder: str, python: str) -> tuple[str, str]:
+    """Fetch learn2learn 0.2.0; return the folder of its source and how far its installation goes."""
+    build = subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--no-deps", "learn2learn==0.2.0"], capture_output=True
+    )
+    said = (
+        "it installs"
+        if build.returncode == 0
+        else (
+            "it does not build here (its data module, in Cython); its MAML, which is pure Python, is run from the source"
+        )
+    )
+    fetch = [python, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--no-build-isolation"]
+    subprocess.run([*fetch, "learn2learn==0.2.0", "-d", folder], check=True, capture_output=True)
+    with tarfile.open(next(Path(folder).glob("*.tar.gz"))) as archive:
+        archive.extractall(folder, filter="data")
+    return str(next(path for path in Path(folder).iterdir() if path.is_dir())), said
+
+
+def difference(peer: Peer, other: Peer) -> float:
+    ours, theirs = (torch.cat([torch.tensor(g) for g in p.about["grads"].values()]) for p in (peer, other))
+    return ((ours - theirs).norm() / ours.norm()).item()
+
+
+def compare(names, method, steps, tasks, cores, args, learn2learn, bar):
+    """Time these implementations in turns; return rates, and what failed."""
+    peers, failed = {}, {}
+    for name in names:
+        try:
+            peers[name] = Peer(args.python, name, method, steps, tasks, cores, learn2learn)
+        except RuntimeError as error:
+            failed[name] = str(error)
+            continue
+        off = difference(peers["l2l:compiled"], peers[name])
+        if off > 1e-4:
+            raise SystemExit(f"{name} computes another gradient for {method}, {steps} steps: it differs by {off:.1e}")
+    rates = {name: [] for name in peers}
+    for _ in range(args.rounds):
+        for name, peer in peers.items():
+            rates[name].append(peer.rate())
+    result = {}
+    for name, peer in peers.items():
+        result[name] = {
+            "median": statistics.median(rates[name]),
+            "rates": rates[name],
+            "ready": peer.about.pop("ready"),
+        }
+        result[name]["versions"] = {k: v for k, v in peer.about.items() if k != "grads"}
+        peer.close()
+    bar.update()
+    return {"rates": result, "failed": failed}
+
+
+def memory(args) -> dict:
+    """Peak memory against inner steps, 1,000 tasks: through the graph, and by products with recomputed iterates."""
+    code = """
+import resource, sys, torch, l2l
+from torch.func import grad, vjp, vmap
+torch.set_num_threads(1)
+steps, how = int(sys.argv[1]), sys.argv[2]
+theta = l2l.init_params(generator=torch.Generator().manual_seed(0))
+batch = l2l.SineTasks().sample(1000, 10, 10, generator=torch.Generator().manual_seed(1))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def recomputed(xs, ys, xq, yq):
+    def iterate(k):
+        return l2l.adapt(theta, xs, ys, alpha=0.01, steps=k)
+    v = grad(l2l.mse)(iterate(steps), xq, yq)
+    for k in reversed(range(steps)):
+        v = vjp(lambda phi: l2l.adapt(phi, xs, ys, alpha=0.01, steps=1), iterate(k))[1](v)[0]
+    return v
+if how == "graph":
+    l2l.maml(theta, batch, alpha=0.01, steps=steps)
+else:
+    with torch.no_grad():
+        vmap(recomputed)(*batch[:4])
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+    found = {}
+    for how in ("graph", "recomputed"):
+        for steps in (1, 2, 5, 10):
+            command = [args.python, "-c", code, str(steps), how]
+            env = os.environ | {"PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1"}
+            done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+            found.setdefault(how, {})[steps] = float(done.stdout)
+    return found
+
+
+def start_up(args) -> dict:
+    """Seconds of `python -m l2l train maml`, 15,000 iterations: with an empty cache, and again."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        caches = {"XDG_CACHE_HOME": f"{folder}/cache", "TORCHINDUCTOR_CACHE_DIR": f"{folder}/inductor"}
+        for state in ("cold", "warm"):
+            start = time.perf_counter()
+            command = [args.python, "-m", "l2l", "train", "maml", "--iterations", "15000"]
+            env = os.environ | caches | {"PYTHONPATH": str(HERE.parent)}
+            subprocess.run(command, env=env, check=True, capture_output=True)
+            found[state] = time.perf_counter() - start
+    return found
+
+
+def evaluation(rounds: int) -> dict:
+    """Seconds to adapt to 1,000 tasks for 10 steps: in one call, and in a loop over tasks."""
+    import l2l
+
+    theta = l2l.init_params(generator=torch.Generator().manual_seed(0))
+    batch = l2l.SineTasks().sample(1000, 10, 10, generator=torch.Generator().manual_seed(1))
+    found = {}
+    for optimizer in ("sgd", "adam"):
+        times = {"one call": [], "loop": []}
+        for _ in range(rounds):
+            start = time.perf_counter()
+            l2l.adaptation_curve(theta, batch, alpha=0.01, steps=10, optimizer=optimizer)
+            times["one call"].append(time.perf_counter() - start)
+            start = time.perf_counter()
+            for i in range(50):
+                task = l2l.Batch(*(x[i : i + 1] for x in batch))
+                l2l.adaptation_curve(theta, task, alpha=0.01, steps=10, optimizer=optimizer)
+            times["loop"].append(20 * (time.perf_counter() - start))
+        found[optimizer] = {how: statistics.median(seconds) for how, seconds in times.items()}
+    return found
+
+
+def full_schedule(args) -> dict:
+    """Three methods × ten seeds × 70,000 iterations, on all cores: seconds and peak memory."""
+    code = (
+        "import l2l, resource, time; t = time.perf_counter()\\n"
+        "for m in l2l.METHODS: l2l.train(l2l.TrainConfig(method=m, iterations=70_000, seeds=tuple(range(10))))\\n"
+        "print(time.perf_counter() - t, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+    ).replace("\\n", "\n")
+    env = os.environ | {"PYTHONPATH": str(HERE.parent)}
+    done = subprocess.run([args.python, "-c", code], env=env, check=True, capture_output=True, text=True)
+    seconds, megabytes = map(float, done.stdout.split())
+    return {"seconds": seconds, "megabytes": megabytes}
+
+
+def row(cells) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def report(results: dict) -> str:
+    """Write the tables."""
+    machine, one, two = results["machine"], results["one core"], results["all cores"]
+    lines = [
+        "# Speed, measured",
+        "",
+        f"`make bench` on {machine['processor']}, {machine['cores']} cores, Python {machine['python']}, torch {machine['torch']}; "
+        f"{results['rounds']} rounds in turns, medians, with the lowest and highest in brackets. Iterations a second: 25 tasks, K = Q = 10, "
+        "network 1-40-40-1, float32, sampling and Adam included. Compare ratios; seconds differ from machine to machine.",
+        "",
+        "## One core",
+        "",
+        row(["", *COLUMNS]),
+        row(["---"] * (len(COLUMNS) + 1)),
+    ]
+
+    def cell(found, name):
+        if name not in found["rates"]:
+            return "–"
+        rates = found["rates"][name]["rates"]
+        return f"{statistics.median(rates):,.0f} ({min(rates):,.0f}–{max(rates):,.0f})"
+
+    for name in ONE_CORE:
+        lines.append(row([NAMES[name], *(cell(one[column], name) for column in COLUMNS)]))
+    lines += ["", f"learn2learn 0.2.0: {results['learn2learn']}.", ""]
+    failed = {(c, n): e for c in COLUMNS for n, e in one[c]["failed"].items()}
+    lines += [f"Failed: {NAMES[n]}, {c}: {e}" for (c, n), e in failed.items()]
+    best = {c: max(v["median"] for n, v in one[c]["rates"].items() if n.startswith("jax")) for c in COLUMNS}
+    ours = {c: one[c]["rates"]["l2l:compiled"]["median"] for c in COLUMNS}
+    lines += ["", "l2l against JAX's best form: " + ", ".join(f"{c} {ours[c] / best[c]:.2f} ×" for c in COLUMNS) + "."]
+    maml = one["MAML, 1 step"]["rates"]
+    lines += [
+        "MAML, 1 step, against "
+        + ", ".join(
+            f"{NAMES[n]} {ours['MAML, 1 step'] / maml[n]['median']:.0f} ×"
+            for n in maml
+            if ":" in n and n.split(":")[0] in ("learn2learn", "higher", "torchopt", "torch")
+        )
+        + ".",
+        "",
+        f"The matrix products of one MAML iteration are {results['limit']['megaflops']:.1f} million operations. At the best rate of each on this core they "
+        f"would allow {results['limit']['iterations_a_second']:,.0f} iterations a second; l2l reaches {ours['MAML, 1 step'] / results['limit']['iterations_a_second']:.2f} of that.",
+        "",
+        f"## {machine['cores']} cores, as many replicas: iterations of all of them",
+        "",
+        row(["", *COLUMNS]),
+        row(["---"] * (len(COLUMNS) + 1)),
+    ]
+    for name in TWO_CORES:
+        lines.append(row([NAMES[name], *(cell(two[column], name) for column in COLUMNS)]))
+    best = {c: max(v["median"] for n, v in two[c]["rates"].items() if n.startswith("jax")) for c in COLUMNS}
+    ours = {c: two[c]["rates"]["l2l:compiled"]["median"] for c in COLUMNS}
+    lines += [
+        "",
+        "l2l against JAX's best form: " + ", ".join(f"{c} {ours[c] / best[c]:.2f} ×" for c in COLUMNS) + ".",
+        "",
+    ]
+    for title, unit in (("inner steps", "steps"), ("tasks", "tasks")):
+        table = results[title]
+        lines += [f"## MAML against {title}", "", row([unit, *table]), row(["---"] * (len(table) + 1))]
+        lines += [
+            row([NAMES[name], *(f"{found['rates'][name]['median']:,.0f}" for found in table.values())])
+            for name in ("l2l:compiled", "jax:scan")
+        ]
+        lines += [""]
+    lines += ["## Peak memory of one meta-gradient, 1,000 tasks, in MB above the start", ""]
+    lines += [
+        row(["inner steps", *map(str, results["memory"]["graph"])]),
+        row(["---"] * (len(results["memory"]["graph"]) + 1)),
+    ]
+    lines += [
+        row([how, *(f"{mb:.0f}" for mb in found.values())])
+        for how, found in (
+            ("through the graph (reverse mode)", results["memory"]["graph"]),
+            ("iterates computed again", results["memory"]["recomputed"]),
+        )
+    ]
+    e = results["evaluation"]
+    lines += [
+        "",
+        "## The rest",
+        "",
+        f"- `python -m l2l train maml --iterations 15000`: {results['start-up']['cold']:.1f} s with an empty cache, {results['start-up']['warm']:.1f} s again.",
+        *(
+            f"- Adapting to 1,000 tasks, 10 steps of {o.upper() if o == 'sgd' else 'Adam'}: {e[o]['one call']:.3f} s in one call, {e[o]['loop']:.1f} s one task at a time: {e[o]['loop'] / e[o]['one call']:.0f} ×."
+            for o in e
+        ),
+    ]
+    if "full schedule" in results:
+        f = results["full schedule"]
+        lines += [
+            f"- Three methods × ten seeds × 70,000 iterations: {f['seconds'] / 60:.1f} minutes, at most {f['megabytes']:,.0f} MB."
+        ]
+    if "gpu" not in results:
+        lines += ["- No GPU was at hand."]
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--python", default=sys.executable, help="the interpreter that has the peers")
+    parser.add_argument("--quick", action="store_true", help="leave out the full schedule and the sweeps' middle")
+    args = parser.parse_args()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    results = {
+        "machine": {
+            "processor": getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name") or platform.processor(),
+            "cores": cores, "python": platform.python_version(), "torch": torch.__version__, "date": time.strftime("%Y-%m-%d"),
+        },
+        "rounds": args.rounds,
+    }  # fmt: skip
+    steps = (1, 10) if args.quick else (1, 2, 3, 5, 10)
+    tasks = (25, 1000) if args.quick else (25, 100, 250, 1000)
+    with tempfile.TemporaryDirectory() as folder, tqdm(total=2 * len(COLUMNS) + len(steps) + len(tasks) + 4) as bar:
+        source, results["learn2learn"] = learn2learn_source(folder, args.python)
+        results["limit"] = matrix_limit()
+        results["one core"] = {
+            column: compare(
+                [n for n in ONE_CORE if not (method == "pretrain" and n in WITHOUT_JOINT)],
+                method,
+                k,
+                25,
+                1,
+                args,
+                source,
+                bar,
+            )
+            for column, (method, k) in COLUMNS.items()
+        }
+        results["all cores"] = {
+            column: compare(TWO_CORES, method, k, 25, cores, args, source, bar)
+            for column, (method, k) in COLUMNS.items()
+        }
+        pair = ["l2l:compiled", "jax:scan"]
+        results["inner steps"] = {k: compare(pair, "maml", k, 25, 1, args, source, bar) for k in steps}
+        results["tasks"] = {t: compare(pair, "maml", 1, t, 1, args, source, bar) for t in tasks}
+        results["memory"] = memory(args)
+        bar.update()
+        results["start-up"] = start_up(args)
+        bar.update()
+        results["evaluation"] = evaluation(args.rounds)
+        bar.update()
+        if not args.quick:
+            results["full schedule"] = full_schedule(args)
+        bar.update()
+    (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    (HERE / "results.md").write_text(report(results))
+    print(report(results))
+
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    main()
