@@ -8,7 +8,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -56,7 +55,7 @@ class Peer:
         self.about = self._answer()
         self.cores = cores
         self.iterations = 10 if name.endswith(":loop") else 250
-        while (seconds := self.run()) < 0.15 and self.iterations < 4000:  # long enough to time
+        while self.run() < 0.15 and self.iterations < 4000:  # long enough to time
             self.iterations *= 2
 
     def _answer(self):
@@ -134,7 +133,7 @@ def learn2learn_source(folder: str, python: str) -> tuple[str, str]:
 
 
 def difference(peer: Peer, other: Peer) -> float:
-    ours, theirs = (torch.cat([torch.tensor(g) for g in p.about["grads"].values()]) for p in (peer, other))
+    ours, theirs = (torch.cat([torch.tensor(g) for _, g in sorted(p.about["grads"].items())]) for p in (peer, other))
     return ((ours - theirs).norm() / ours.norm()).item()
 
 
@@ -149,7 +148,8 @@ def compare(names, method, steps, tasks, cores, args, learn2learn, bar):
             continue
         off = difference(peers["l2l:compiled"], peers[name])
         if off > 1e-4:
-            raise SystemExit(f"{name} computes another gradient for {method}, {steps} steps: it differs by {off:.1e}")
+            failed[name] = f"it computes another gradient, which differs by {off:.1e}"
+            peers.pop(name).close()
     rates = {name: [] for name in peers}
     for _ in range(args.rounds):
         for name, peer in peers.items():
@@ -411,5 +411,4 @@ def main():
 
 
 if __name__ == "__main__":
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     main()
