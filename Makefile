@@ -37,9 +37,9 @@ figures: $(VENV)/.installed ## draw the figures of the front page and the README
 	done
 	$(BIN)/python -m l2l evaluate _build/runs/maml.safetensors _build/runs/fomaml.safetensors _build/runs/pretrain.safetensors --figures book/figures
 
-bench: $(VENV)/.installed ## measure speed against JAX, learn2learn, higher and TorchOpt (20 minutes, on an idle machine)
+bench: ## measure speed against JAX, learn2learn, higher and TorchOpt (20 minutes, on an idle machine)
 	test -d .venv-bench || $(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
+	.venv-bench/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt --editable .
 	.venv-bench/bin/python benchmarks/bench.py
 
 serve: book ## serve the built pages at http://localhost:8000

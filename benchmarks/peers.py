@@ -41,7 +41,7 @@ def l2l_run(form):
 
     import l2l
     from l2l.graph import repeated
-    from l2l.replica import advance, first_replica
+    from l2l.replica import advance, first_replica, make_step
     from l2l.workers import Workers
 
     torch.set_num_threads(1)
@@ -57,19 +57,10 @@ def l2l_run(form):
     if form == "compiled":
         workers.compile()
 
-    def plain(theta, m, v, t, *batch):
-        from l2l.adam import AdamState, adam
-        from l2l.net import flatten, unflatten
-
-        params = unflatten(theta, config.sizes)
-        loss, grads = l2l.METHODS[METHOD](params, l2l.Batch(*batch), alpha=ALPHA, steps=STEPS)
-        theta, state = adam(theta, flatten(grads), AdamState(m, v, t), BETA)
-        return theta, *state, loss
-
     def run(n):
         nonlocal replicas
         if form == "called":
-            replicas = [advance(r, repeated(plain), n, sample, TASKS)[0] for r in replicas]
+            replicas = [advance(r, repeated(make_step(config)), n, sample, TASKS)[0] for r in replicas]
         else:
             for block in [250] * (n // 250) + [n % 250] * (n % 250 > 0):
                 replicas = [replica for replica, _ in workers.advance(replicas, block)]
@@ -85,6 +76,7 @@ def jax_run(form):
 
     import jax
     import jax.numpy as jnp
+    import numpy as np
     import optax
     from jax.flatten_util import ravel_pytree
 
@@ -166,7 +158,7 @@ def jax_run(form):
                 one(i, n)
 
     run(250), run(250)
-    return {k: __import__("numpy").asarray(g) for k, g in grads.items()}, run, {"jax": jax.__version__}
+    return {k: np.asarray(g) for k, g in grads.items()}, run, {"jax": jax.__version__}
 
 
 def torch_run(library, form):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from l2l.adam import AdamState, adam, adam_init
 from l2l.config import DTYPES, TrainConfig
-from l2l.graph import Function, Loop, record
+from l2l.graph import Function, Loop
 from l2l.methods import METHODS, initial_gradient_norm
 from l2l.net import flatten, init_params, unflatten
 from l2l.tasks import TRAIN, Batch, stream
@@ -30,7 +30,7 @@ def first_replica(seed: int, config: TrainConfig, device: str | torch.device) ->
     return Replica(theta, adam_init(theta), stream(TRAIN, seed).get_state())
 
 
-def make_step(config: TrainConfig, *example: Tensor) -> Function:
+def make_step(config: TrainConfig) -> Function:
     """Return lines 4 to 11 as a function: (theta, m, v, t, *batch) -> (theta, m, v, t, loss)."""
     method = _method(config)
 
@@ -39,10 +39,10 @@ def make_step(config: TrainConfig, *example: Tensor) -> Function:
         theta, state = adam(theta, flatten(grads), AdamState(m, v, t), config.beta)
         return theta, *state, loss
 
-    return record(step, *example)
+    return step
 
 
-def make_measure(config: TrainConfig, *example: Tensor) -> Function:
+def make_measure(config: TrainConfig) -> Function:
     """Return what the history records as a function: (theta, *batch) -> (loss, mean initial gradient norm)."""
     method = _method(config)
 
@@ -50,7 +50,7 @@ def make_measure(config: TrainConfig, *example: Tensor) -> Function:
         params, batch = unflatten(theta, config.sizes), Batch(*batch)
         return method(params, batch).loss, initial_gradient_norm(params, batch).mean()
 
-    return record(measure, *example)
+    return measure
 
 
 def _method(config: TrainConfig) -> Callable:
@@ -68,11 +68,8 @@ def advance(replica: Replica, loop: Loop, updates: int, sample: Callable, tasks:
 
 def pack(replicas: list[Replica]) -> dict[str, Tensor]:
     """Return what training needs beside theta to go on, as tensors [R, ...]."""
-    columns = {
-        **{f: [getattr(r.adam, f) for r in replicas] for f in AdamState._fields},
-        "rng": [r.rng for r in replicas],
-    }
-    return {name: torch.stack(column).cpu() for name, column in columns.items()}
+    columns = zip(*((*replica.adam, replica.rng) for replica in replicas), strict=True)
+    return {name: torch.stack(x).cpu() for name, x in zip((*AdamState._fields, "rng"), columns, strict=True)}
 
 
 def unpack(theta: Tensor, packed: dict[str, Tensor], device: str | torch.device) -> list[Replica]:

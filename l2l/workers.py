@@ -10,8 +10,9 @@ from queue import SimpleQueue
 import torch
 from torch import Tensor
 
+from l2l.compiler import compiled
 from l2l.config import TrainConfig
-from l2l.graph import Loop, compiled, repeated
+from l2l.graph import Loop, record, repeated
 from l2l.replica import Replica, advance, first_replica, make_measure, make_step
 from l2l.tasks import HELD_OUT, TRAIN, stream
 
@@ -32,11 +33,10 @@ class Workers:
         self._held_out = sample(HELD_OUT_TASKS, generator=stream(HELD_OUT, 0))
         self._state = start.theta, *start.adam
         self._batch = sample(config.tasks, generator=stream(TRAIN, config.seeds[0]))
-        self._step = make_step(config, *self._state, *self._batch)
-        self._measure = make_measure(config, start.theta, *self._held_out)
-        self._loops = self._one_for_each(
-            1, lambda: repeated(self._step)
-        )  # Python's lock lets one thread work at a time
+        self._step = record(make_step(config), *self._state, *self._batch)
+        self._measure = record(make_measure(config), start.theta, *self._held_out)
+        # Until it is compiled, Python's lock lets only one thread work at a time.
+        self._loops = self._one_for_each(1, lambda: repeated(self._step))
         self._count = count
         self._pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))  # a setting per thread
 

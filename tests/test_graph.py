@@ -7,10 +7,12 @@ import threading
 import pytest
 import torch
 
+import l2l.compiler
 import l2l.graph
 from l2l import METHODS, SineTasks, TrainConfig, init_params
 from l2l.adam import adam_init
-from l2l.graph import LENGTH, compiled, record, repeated
+from l2l.compiler import LENGTH, compiled
+from l2l.graph import record, repeated
 from l2l.net import flatten, unflatten
 from l2l.replica import make_step
 
@@ -57,7 +59,7 @@ def gradient_of(step_result, rate=1.0):
 @pytest.mark.parametrize("method", METHODS)
 def test_recorded_gradient_equals_a_naive_loop(generator, method, steps, dtype):
     config, theta, batch, state = problem(generator, dtype, method=method, steps=steps, alpha=0.05)
-    step = make_step(config, *state, *batch)
+    step = record(make_step(config), *state, *batch)
     assert isinstance(step, torch.fx.GraphModule)
     *after, loss = step(*state, *batch)
     grads, value = naive_gradient(theta, batch, method, 0.05, steps)
@@ -73,7 +75,7 @@ def needs_compiler():
 
 @pytest.fixture
 def empty_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(l2l.graph, "user_cache_path", lambda name: tmp_path / name)
+    monkeypatch.setattr(l2l.compiler, "user_cache_path", lambda name: tmp_path / name)
     return tmp_path / "l2l"
 
 
@@ -81,7 +83,7 @@ def empty_cache(tmp_path, monkeypatch):
 def test_compiled_loop_equals_naive_and_repeated(generator, empty_cache, dtype, tolerance):
     needs_compiler()
     config, theta, batch, state = problem(generator, dtype, steps=2, beta=0.0)
-    loop = compiled(make_step(config, *state, *batch), state, tuple(batch))()
+    loop = compiled(record(make_step(config), *state, *batch), state, tuple(batch))()
     assert [path.suffix for path in empty_cache.iterdir()] == [".so"], "compiled ahead of time, and nothing left over"
     many = SineTasks().sample(3 * (LENGTH + 7), 5, 4, generator=generator, dtype=batch.x_query.dtype)
     batches = tuple(x.unflatten(0, (LENGTH + 7, 3)) for x in many)
@@ -92,7 +94,7 @@ def test_compiled_loop_equals_naive_and_repeated(generator, empty_cache, dtype, 
     assert torch.equal(after[0], state[0])
 
     config, _, _, _ = problem(generator, dtype, steps=2)
-    step = make_step(config, *state, *batch)
+    step = record(make_step(config), *state, *batch)
     loop = compiled(step, state, tuple(batch))()
     (ours, losses), (theirs, expected) = loop(state, batches), repeated(step)(state, batches)
     assert losses.shape == (LENGTH + 7,)
@@ -104,7 +106,7 @@ def test_compiled_loop_equals_naive_and_repeated(generator, empty_cache, dtype, 
 def test_a_compiled_loop_is_kept_and_a_damaged_one_made_again(generator, empty_cache, monkeypatch):
     needs_compiler()
     config, _, batch, state = problem(generator)
-    step = make_step(config, *state, *batch)
+    step = record(make_step(config), *state, *batch)
     compiled(step, state, tuple(batch))
     (path,) = empty_cache.iterdir()
     good = path.read_bytes()
@@ -112,11 +114,11 @@ def test_a_compiled_loop_is_kept_and_a_damaged_one_made_again(generator, empty_c
 
     def again():  # in a fresh process, as a library that is in use can't be read again
         code = (
-            "import sys, torch, l2l.graph; from pathlib import Path;"
+            "import sys, torch, l2l.compiler; from pathlib import Path;"
             "sys.path.insert(0, 'tests'); import test_graph as t; torch.set_num_threads(1);"
-            f"l2l.graph.user_cache_path = lambda name: Path({str(empty_cache.parent)!r}) / name;"
+            f"l2l.compiler.user_cache_path = lambda name: Path({str(empty_cache.parent)!r}) / name;"
             "c, _, b, s = t.problem(torch.Generator().manual_seed(7));"
-            "f = l2l.graph.compiled(t.make_step(c, *s, *b), s, tuple(b))();"
+            "f = l2l.compiler.compiled(t.record(t.make_step(c), *s, *b), s, tuple(b))();"
             "print(f(s, tuple(x.expand(50, *x.shape).contiguous() for x in b))[1].sum().item())"
         )
         result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=os.getcwd())
@@ -133,14 +135,14 @@ def test_a_compiled_loop_is_kept_and_a_damaged_one_made_again(generator, empty_c
     (path,) = empty_cache.iterdir()
     assert path.stat().st_size > 1000
     other, _, batch, state = problem(generator, alpha=0.02)
-    compiled(make_step(other, *state, *batch), state, tuple(batch))
+    compiled(record(make_step(other), *state, *batch), state, tuple(batch))
     assert len(list(empty_cache.iterdir())) == 2, "another setting has a name of its own"
 
 
 def test_compiled_loops_run_without_the_lock_of_python(generator):
     needs_compiler()
     config, _, batch, state = problem(generator)
-    loop = compiled(make_step(config, *state, *batch), state, tuple(batch))()
+    loop = compiled(record(make_step(config), *state, *batch), state, tuple(batch))()
     batches = tuple(x.expand(400 * LENGTH, *x.shape).contiguous() for x in batch)
     thread = threading.Thread(target=loop, args=(state, batches))
     thread.start()
@@ -153,12 +155,12 @@ def test_compiled_loops_run_without_the_lock_of_python(generator):
 def test_where_torch_lacks_the_means_the_step_alone_is_compiled(generator, monkeypatch):
     needs_compiler()
     config, _, batch, state = problem(generator)
-    step = make_step(config, *state, *batch)
+    step = record(make_step(config), *state, *batch)
 
     def absent(*args):
         raise AttributeError("no such thing in this torch")
 
-    monkeypatch.setattr(l2l.graph, "_compiled_ahead", absent)
+    monkeypatch.setattr(l2l.compiler, "_compiled_ahead", absent)
     loop = compiled(step, state, tuple(batch))()
     batches = tuple(x.expand(3, *x.shape) for x in batch)
     torch.testing.assert_close(loop(state, batches), repeated(step)(state, batches), rtol=1e-9, atol=1e-9)

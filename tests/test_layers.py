@@ -9,7 +9,7 @@ import l2l
 
 FLOORS = [
     {"checks", "stats", "graph"},
-    {"net"},
+    {"net", "compiler"},
     {"tasks", "adam"},
     {"methods"},
     {"config", "evaluate"},
