@@ -42,7 +42,7 @@ def l2l_run(form):
     import l2l
     from l2l.graph import repeated
     from l2l.replica import advance, first_replica, make_step
-    from l2l.workers import Workers
+    from l2l.workers import Block, Workers
 
     torch.set_num_threads(1)
     theta, batch = common_problem()
@@ -62,8 +62,9 @@ def l2l_run(form):
         if form == "called":
             replicas = [advance(r, repeated(make_step(config)), n, sample, TASKS)[0] for r in replicas]
         else:
-            for block in [250] * (n // 250) + [n % 250] * (n % 250 > 0):
-                replicas = [replica for replica, _ in workers.advance(replicas, block)]
+            sizes = [250] * (n // 250) + [n % 250] * (n % 250 > 0)
+            for advanced in workers.advance(replicas, [Block(size, False) for size in sizes]):
+                replicas = [block.replica for block in advanced]
 
     return {k: g.numpy() for k, g in grads.items()}, run, {"torch": torch.__version__}
 

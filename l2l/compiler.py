@@ -23,7 +23,7 @@ LENGTH = 50
 
 COMPILER = {
     "aot_inductor.precompile_headers": False,
-    "aot_inductor.compile_wrapper_opt_level": "O0",
+    "aot_inductor.compile_wrapper_opt_level": "O1",
     "cpp.vec_isa_ok": True,  # the processor tells what it can do; nothing is compiled to find out
 }
 """Half the time in the compiler; the kernels are optimised as before."""

@@ -58,6 +58,9 @@ def _rewrite_products(graph: torch.fx.Graph) -> None:
             elif columns == 1:
                 terms = graph.call_function(aten.mul.Tensor, (a, transposed(b)))
                 product = graph.call_function(aten.sum.dim_IntList, (terms, [-1], True))
+            elif rows == 1:
+                terms = graph.call_function(aten.mul.Tensor, (transposed(a), b))
+                product = graph.call_function(aten.sum.dim_IntList, (terms, [-2], True))
             elif batch and rows > columns:
                 product = transposed(graph.call_function(aten.bmm.default, (transposed(b), transposed(a))))
             else:

@@ -1,7 +1,7 @@
 """One seed's training: its state, and the step that advances it."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -66,7 +66,7 @@ def advance(replica: Replica, loop: Loop, updates: int, sample: Callable, tasks:
     return Replica(theta, AdamState(*state), generator.get_state()), losses
 
 
-def pack(replicas: list[Replica]) -> dict[str, Tensor]:
+def pack(replicas: Sequence[Replica]) -> dict[str, Tensor]:
     """Return what training needs beside theta to go on, as tensors [R, ...]."""
     columns = zip(*((*replica.adam, replica.rng) for replica in replicas), strict=True)
     return {name: torch.stack(x).cpu() for name, x in zip((*AdamState._fields, "rng"), columns, strict=True)}

@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 
 import torch
@@ -18,7 +19,7 @@ from l2l.net import flatten, unflatten
 from l2l.replica import Replica, first_replica, pack, unpack
 from l2l.run import Run, check_writable, read_run, write_run
 from l2l.tasks import SineTasks
-from l2l.workers import Workers, cores, one_thread
+from l2l.workers import Advanced, Block, Workers, cores, one_thread
 
 COMPILE_FROM = 5_000
 """Iterations from which a run is compiled. The first time that takes 10 to 20 seconds, which repay themselves within
@@ -89,20 +90,19 @@ def train(
     with one_thread(), _progress_bar(config, run, progress) as bar, Workers(config, sample, device, count) as pool:
         if not replicas:
             replicas = [first_replica(seed, config, device) for seed in config.seeds]
-            run = _record(run, replicas, pool)
+            run = _record(run, replicas, [pool.measure(replica) for replica in replicas])
         state, saved_at = (run, replicas), time.monotonic()
         try:
             if compile or (compile is None and config.iterations >= COMPILE_FROM):
                 bar.set_postfix_str("compiling")
                 pool.compile()
-            while run.iteration < config.iterations:
-                updates = _next_stop(config, run.iteration) - run.iteration
-                advanced = pool.advance(replicas, updates)
+            for advanced in pool.advance(replicas, _blocks(config, run.iteration)):
                 _check_finite(advanced, run)
-                replicas = [replica for replica, _ in advanced]
-                run = _record(replace(run, iteration=run.iteration + updates), replicas, pool)
+                replicas, losses, measured = zip(*advanced, strict=True)
+                updates = len(losses[0])
+                run = _record(replace(run, iteration=run.iteration + updates), replicas, measured)
                 state = run, replicas
-                bar.set_postfix_str(f"loss {sum(losses[-1].item() for _, losses in advanced) / len(advanced):.3f}")
+                bar.set_postfix_str(f"loss {sum(last[-1].item() for last in losses) / len(losses):.3f}")
                 bar.update(updates)
                 if out is not None and time.monotonic() - saved_at >= SAVE_EVERY:
                     _save(out, *state)
@@ -113,30 +113,33 @@ def train(
     return run
 
 
-def _next_stop(config: TrainConfig, iteration: int) -> int:
-    """Return the next iteration at which something is logged, kept or looked at."""
-    multiples = ((iteration // every + 1) * every for every in (BLOCK, config.log_every))
-    return min(config.iterations, *multiples, *(i for i in config.checkpoint_at if i > iteration))
+def _blocks(config: TrainConfig, iteration: int) -> Iterator[Block]:
+    """Yield what is left to do, stopping wherever something is logged, kept or looked at."""
+    while iteration < config.iterations:
+        multiples = ((iteration // every + 1) * every for every in (BLOCK, config.log_every))
+        stop = min(config.iterations, *multiples, *(i for i in config.checkpoint_at if i > iteration))
+        yield Block(stop - iteration, stop % config.log_every == 0 or stop == config.iterations)
+        iteration = stop
 
 
-def _record(run: Run, replicas: list[Replica], pool: Workers) -> Run:
+def _record(run: Run, replicas: Sequence[Replica], measured: Sequence[tuple[Tensor, Tensor] | None]) -> Run:
     """Return `run` with the replicas' parameters, and with the history and checkpoints due at this iteration."""
     config, i = run.config, run.iteration
     stacked = unflatten(torch.stack([replica.theta for replica in replicas]).cpu(), config.sizes)
     theta = {name: p.clone() for name, p in stacked.items()}  # each with memory of its own, as a loaded run has
     checkpoints = run.checkpoints | ({i: theta} if i in config.checkpoint_at else {})
     history = run.history
-    if i % config.log_every == 0 or i == config.iterations:
-        loss, norm = (torch.stack(column).cpu() for column in zip(*pool.measure(replicas), strict=True))
+    if measured[0]:
+        loss, norm = (torch.stack(column).cpu() for column in zip(*measured, strict=True))
         now = {"iteration": torch.tensor(i), "loss": loss, "initial_gradient_norm": norm}
         history = {k: torch.cat([*([history[k]] if history else []), value[None]]) for k, value in now.items()}
     return replace(run, theta=theta, history=history, checkpoints=checkpoints)
 
 
-def _check_finite(advanced: list[tuple[Replica, Tensor]], run: Run) -> None:
-    losses = torch.stack([losses for _, losses in advanced])  # [R, updates]
+def _check_finite(advanced: list[Advanced], run: Run) -> None:
+    losses = torch.stack([block.losses for block in advanced])  # [R, updates]
     bad = ~losses.isfinite()
-    for r, (replica, _) in enumerate(advanced):
+    for r, (replica, *_) in enumerate(advanced):
         bad[r, -1] |= not (replica.theta.isfinite().all() and replica.adam.v.isfinite().all())
     if bad.any():
         i = int(bad.any(dim=0).nonzero()[0])
@@ -149,7 +152,7 @@ def _check_finite(advanced: list[tuple[Replica, Tensor]], run: Run) -> None:
         )
 
 
-def _save(out: str | os.PathLike, run: Run, replicas: list[Replica]) -> None:
+def _save(out: str | os.PathLike, run: Run, replicas: Sequence[Replica]) -> None:
     write_run(out, run, pack(replicas) if run.iteration < run.config.iterations else None)
 
 

@@ -2,10 +2,11 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from queue import SimpleQueue
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +19,21 @@ from l2l.tasks import HELD_OUT, TRAIN, stream
 
 HELD_OUT_TASKS = 200
 """Tasks on which the history is measured."""
+
+
+class Block(NamedTuple):
+    """Outer updates to make without a stop, and whether to measure after them."""
+
+    updates: int
+    measured: bool
+
+
+class Advanced(NamedTuple):
+    """What a block gave."""
+
+    replica: Replica
+    losses: Tensor  # [updates]
+    measured: tuple[Tensor, Tensor] | None  # as `Workers.measure` gives them
 
 
 class Workers:
@@ -55,27 +71,39 @@ class Workers:
             reason = " ".join(str(error).split("\n")[:2]) or type(error).__name__
             warnings.warn(f"training runs uncompiled, several times slower: {reason}", RuntimeWarning, stacklevel=3)
 
-    def advance(self, replicas: list[Replica], updates: int) -> list[tuple[Replica, Tensor]]:
-        """Make some outer updates of each replica; return it and the loss of each update."""
+    def advance(self, replicas: list[Replica], blocks: Iterable[Block]) -> Iterator[list[Advanced]]:
+        """Make block after block of outer updates; after each, yield where every replica stands.
 
-        def work(replica: Replica) -> tuple[Replica, Tensor]:
-            loop = self._loops.get()  # waits until one is idle
-            try:
-                return advance(replica, loop, updates, self._sample, self._tasks)
-            finally:
-                self._loops.put(loop)
+        A replica starts on its next block as soon as it has done one, so that no thread waits for a slower one.
+        """
+        blocks = iter(blocks)
+        block = next(blocks, None)
+        ahead = [self._pool.submit(self._work, replica, block) for replica in replicas] if block else []
+        while block:
+            block, advanced = next(blocks, None), []
+            for r, future in enumerate(ahead):
+                advanced.append(future.result())
+                if block:
+                    ahead[r] = self._pool.submit(self._work, advanced[r].replica, block)
+            yield advanced
 
-        return list(self._pool.map(work, replicas))
+    def _work(self, replica: Replica, block: Block) -> Advanced:
+        loop = self._loops.get()  # waits until one is idle
+        try:
+            replica, losses = advance(replica, loop, block.updates, self._sample, self._tasks)
+        finally:
+            self._loops.put(loop)
+        return Advanced(replica, losses, self.measure(replica) if block.measured else None)
 
-    def measure(self, replicas: list[Replica]) -> list[tuple[Tensor, Tensor]]:
-        """Return each replica's loss and mean initial gradient norm on the held-out tasks."""
-        return list(self._pool.map(lambda replica: self._measure(replica.theta, *self._held_out), replicas))
+    def measure(self, replica: Replica) -> tuple[Tensor, Tensor]:
+        """Return a replica's loss and mean initial gradient norm on the held-out tasks."""
+        return self._measure(replica.theta, *self._held_out)
 
     def __enter__(self) -> "Workers":
         return self
 
     def __exit__(self, *exception) -> None:
-        self._pool.shutdown()
+        self._pool.shutdown(cancel_futures=True)
 
 
 def cores() -> int:
