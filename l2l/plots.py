@@ -13,10 +13,11 @@ METHOD_STYLE = {
     "maml": {"label": "MAML", "color": "#0067b0", "linestyle": "-"},
     "fomaml": {"label": "FOMAML", "color": "#008a63", "linestyle": "--"},
     "pretrain": {"label": "pre-training", "color": "#d9660a", "linestyle": "-."},
+    "reptile": {"label": "Reptile", "color": "#b5305f", "linestyle": (0, (5, 1, 1, 1, 1, 1))},
     "untrained": {"label": "untrained", "color": "#7d4e9e", "linestyle": ":"},
 }
 """Legible in print without colour, too: the line styles differ, and the markers of medians."""
-MARKERS = {"maml": "o", "fomaml": "s", "pretrain": "^", "untrained": "D"}
+MARKERS = {"maml": "o", "fomaml": "s", "pretrain": "^", "reptile": "v", "untrained": "D"}
 TRUTH_STYLE = {"color": "#8a8a8a", "linewidth": 3.5, "alpha": 0.6, "zorder": 1}
 POINT_STYLE = {"color": "#222222", "marker": "o", "linestyle": "", "markersize": 6, "zorder": 5}
 HOUSE_STYLE = {

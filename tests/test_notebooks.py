@@ -22,6 +22,35 @@ def code_cells(notebook):
     return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
 
 
+SETTINGS_OF_OTHERS = {"70,000", "1,761"}  # iterations of the paper's released code; parameters of its network
+NUMBER = re.compile(r"(?<![\w.,])\d[\d,]*(?:\.\d+)?(?![\w])")
+
+
+def numbers_typed(markdown):
+    """Numbers in prose that could be results: decimals, percentages, and whole numbers from 13 on."""
+    for block in (
+        r"`{3,}.*?`{3,}",
+        r":::\{admonition\} Predict.*?:::",
+        r"\{cite[^}]*\}`[^`]*`",
+        r"`[^`]*`",
+        r"\]\([^)]*\)",
+        r"sections? [\d.]+",
+    ):
+        markdown = re.sub(block, " ", markdown, flags=re.S)
+    for part in re.split(r"(\$\$.*?\$\$|\$[^$]*\$)", markdown, flags=re.S):
+        for match in NUMBER.finditer(part.replace("{", " ").replace("}", " ")):
+            value = match[0].rstrip(",")
+            percentage = re.match(r"\s*(%|per cent)", part[match.end() :])
+            large = float(value.replace(",", "")) >= 13 and not part.startswith("$")
+            if "." in value or percentage or large:
+                yield value
+
+
+def test_a_result_typed_by_hand_is_noticed():
+    prose = "MAML reaches 0.119 after 10 steps, 83 % lower, in $g_{2} = 1.6$ or 2,500 runs; see {cite}`finn2017maml`."
+    assert list(numbers_typed(prose)) == ["0.119", "83", "1.6", "2,500"]
+
+
 def test_there_are_notebooks():
     toc = (ROOT / "_toc.yml").read_text(encoding="utf-8")
     assert NOTEBOOKS
@@ -71,3 +100,12 @@ class TestNotebook:
 
     def test_claims_are_asserted(self, path):
         assert sum(source(cell).count("assert ") for cell in code_cells(load(path))) >= 4
+
+    def test_no_result_is_typed_by_hand(self, path):
+        notebook = load(path)
+        inputs = "\n".join(map(source, code_cells(notebook))).replace("_", ",")  # 15_000 is 15,000
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "markdown":
+                for number in numbers_typed(source(cell)):
+                    is_input = re.search(rf"(?<![\d.]){re.escape(number)}(?![\d])", inputs)
+                    assert is_input or number in SETTINGS_OF_OTHERS, f"{number} in: {source(cell)[:300]}"
