@@ -284,7 +284,7 @@ def ratio(found: dict, peers: Callable[[str], bool]) -> float:
 
 
 def row(cells) -> str:
-    return "| " + " | ".join(cells) + " |"
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def report(results: dict) -> str:
