@@ -13,7 +13,6 @@ from l2l.checks import rate, whole
 from l2l.config import TrainConfig
 from l2l.evaluate import OPTIMIZERS
 from l2l.methods import METHODS
-from l2l.report import draw_figures, meta_test, meta_test_batch, summary, table
 from l2l.run import Run, check_writable
 from l2l.train import train
 
@@ -121,6 +120,8 @@ def run_train(args: argparse.Namespace) -> None:
 
 
 def run_evaluate(args: argparse.Namespace) -> None:
+    from l2l.report import draw_figures, meta_test, meta_test_batch, summary, table  # matplotlib: not for training
+
     whole("shots", args.shots, 1)
     whole("tasks", args.tasks, 2)
     whole("steps", args.steps, 0)
