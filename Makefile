@@ -44,7 +44,7 @@ paper: $(VENV)/.installed ## train the paper's schedule again: ten seeds, 70,000
 	done
 	date -u '+{"command": "make paper", "date": "%Y-%m-%d"}' > book/data/paper.json
 
-bench: ## measure speed against JAX, learn2learn, higher and TorchOpt (20 minutes, on an idle machine)
+bench: ## measure speed against JAX, learn2learn, higher and TorchOpt (half an hour, on an idle machine)
 	test -d .venv-bench || $(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt --editable .
 	.venv-bench/bin/python benchmarks/bench.py

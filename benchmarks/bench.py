@@ -143,7 +143,7 @@ def difference(peer: Peer, other: Peer) -> float:
     return ((ours - theirs).norm() / ours.norm()).item()
 
 
-def compare(names, method, steps, tasks, cores, args, learn2learn, bar):
+def compare(names, method, steps, tasks, cores, args, learn2learn):
     """Time these implementations in turns; return rates, and what failed."""
     peers, failed = {}, {}
     for name in names:
@@ -169,7 +169,6 @@ def compare(names, method, steps, tasks, cores, args, learn2learn, bar):
         }
         result[name]["versions"] = {k: v for k, v in peer.about.items() if k != "grads"}
         peer.close()
-    bar.update()
     return {"rates": result, "failed": failed}
 
 
@@ -380,7 +379,7 @@ def report(results: dict) -> str:
         ]
     for tasks, rates in results["gpu"].items():
         lines += [
-            f"- {tasks:,} tasks: {rates['cpu']:,.0f} iterations a second on the CPU, {rates['cuda']:,.0f} on the GPU."
+            f"- {int(tasks):,} tasks: {rates['cpu']:,.0f} iterations a second on the CPU, {rates['cuda']:,.0f} on the GPU."
         ]
     lines += [] if results["gpu"] else ["- This machine has no GPU, so none was measured."]
     return "\n".join(lines) + "\n"
@@ -390,52 +389,55 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--python", default=sys.executable, help="the interpreter that has the peers")
-    parser.add_argument("--quick", action="store_true", help="leave out the full schedule and the sweeps' middle")
+    parser.add_argument(
+        "--only", nargs="+", metavar="PART", help="measure these parts of results.json again, and no others"
+    )
     args = parser.parse_args()
-    available = cores()
-    results = {
-        "machine": {
-            "processor": getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name") or platform.processor(),
-            "cores": available, "python": platform.python_version(), "torch": torch.__version__, "date": time.strftime("%Y-%m-%d"),
-        },
-        "rounds": args.rounds,
-    }  # fmt: skip
-    steps = (1, 10) if args.quick else (1, 2, 3, 5, 10)
-    tasks = (25, 1000) if args.quick else (25, 100, 250, 1000)
-    with tempfile.TemporaryDirectory() as folder, tqdm(total=2 * len(COLUMNS) + len(steps) + len(tasks) + 4) as bar:
-        source, results["learn2learn"] = learn2learn_source(folder, args.python)
-        results["limit"] = matrix_limit()
-        results["one core"] = {
+    rival = ["l2l:compiled", "jax:scan"]
+    source = ""
+
+    def table(names, columns, tasks, cores):
+        return {
             column: compare(
-                [n for n in ONE_CORE if not (method == "pretrain" and n in WITHOUT_JOINT)],
-                method,
-                k,
-                25,
-                1,
-                args,
-                source,
-                bar,
+                [n for n in names if not (method == "pretrain" and n in WITHOUT_JOINT)],
+                method, steps, tasks, cores, args, source,
             )
-            for column, (method, k) in COLUMNS.items()
-        }
-        results["all cores"] = {
-            column: compare(TWO_CORES, method, k, 25, available, args, source, bar)
-            for column, (method, k) in COLUMNS.items()
-        }
-        pair = ["l2l:compiled", "jax:scan"]
-        results["inner steps"] = {k: compare(pair, "maml", k, 25, 1, args, source, bar) for k in steps}
-        results["tasks"] = {t: compare(pair, "maml", 1, t, 1, args, source, bar) for t in tasks}
-        results["memory"] = memory(args)
-        bar.update()
-        results["start-up"] = start_up(args)
-        bar.update()
-        results["evaluation"] = evaluation(args.rounds)
-        bar.update()
-        results["gpu"] = gpu_crossover()
-        if not args.quick:
-            results["full schedule"] = full_schedule(args)
-        bar.update()
-    (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+            for column, (method, steps) in columns.items()
+        }  # fmt: skip
+
+    def against_tasks():
+        return {t: compare(rival, "maml", 1, t, 1, args, source) for t in (25, 100, 250, 1000)}
+
+    parts = {
+        "limit": matrix_limit,
+        "one core": lambda: table(ONE_CORE, COLUMNS, 25, 1),
+        "all cores": lambda: table(TWO_CORES, COLUMNS, 25, cores()),
+        "inner steps": lambda: table(rival, {k: ("maml", k) for k in range(1, 11)}, 25, 1),
+        "tasks": against_tasks,
+        "memory": lambda: memory(args),
+        "start-up": lambda: start_up(args),
+        "evaluation": lambda: evaluation(args.rounds),
+        "gpu": gpu_crossover,
+        "full schedule": lambda: full_schedule(args),
+    }
+    if unknown := set(args.only or ()) - set(parts):
+        parser.error(f"no part {', '.join(unknown)}; there are {', '.join(parts)}")
+    file = HERE / "results.json"
+    results = json.loads(file.read_text()) if args.only else {}
+    results["machine"] = {
+        "processor": getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name") or platform.processor(),
+        "cores": cores(), "python": platform.python_version(), "torch": torch.__version__, "date": time.strftime("%Y-%m-%d"),
+    }  # fmt: skip
+    results["rounds"] = args.rounds
+    with tempfile.TemporaryDirectory() as folder, tqdm(total=len(args.only or parts)) as bar:
+        if not args.only or {"one core"} & set(args.only):
+            source, results["learn2learn"] = learn2learn_source(folder, args.python)
+        for name in args.only or parts:
+            bar.set_postfix_str(name)
+            results[name] = parts[name]()
+            bar.update()
+    results = json.loads(json.dumps(results))  # as it is read again
+    file.write_text(json.dumps(results, indent=1) + "\n")
     (HERE / "results.md").write_text(report(results))
     print(report(results))
 
