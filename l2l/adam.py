@@ -41,7 +41,7 @@ def adam(theta: Tensor, grad: Tensor, state: AdamState, rate: float) -> tuple[Te
     Source: Kingma & Ba (2015), algorithm 1.
     """
     t = state.t + 1
-    m = BETA1 * state.m + (1 - BETA1) * grad
-    v = BETA2 * state.v + (1 - BETA2) * grad**2
-    theta = theta - rate * (m / (1 - BETA1**t)) / ((v / (1 - BETA2**t)).sqrt() + EPSILON)
+    m = torch.lerp(state.m, grad, 1 - BETA1)  # from the old mean towards the new value
+    v = torch.lerp(state.v, grad**2, 1 - BETA2)
+    theta = theta - rate / (1 - BETA1**t) * m / ((v / (1 - BETA2**t)).sqrt() + EPSILON)
     return theta, AdamState(m, v, t)

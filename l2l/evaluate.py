@@ -58,12 +58,14 @@ def adaptation_curve(theta: Params, batch: Batch, *, alpha: float, steps: int, o
     with torch.no_grad():
         phi = flatten(theta).expand(len(batch.x_support), -1)  # [T, P]
         state = adam_init(phi)
-        for step in range(steps + 1):
+        for _ in range(steps):
             grads, now = gradient_and_error(phi, batch.x_support, batch.y_support)
             support.append(now)
             query.append(error(phi, batch.x_query, batch.y_query))
-            if step < steps and optimizer == "adam":
+            if optimizer == "adam":
                 phi, state = adam(phi, grads, state, alpha)
-            elif step < steps:
+            else:
                 phi = phi - alpha * grads
+        support.append(error(phi, batch.x_support, batch.y_support))
+        query.append(error(phi, batch.x_query, batch.y_query))
     return Curve(*(torch.stack(errors).nan_to_num(nan=torch.inf, posinf=torch.inf) for errors in (support, query)))
