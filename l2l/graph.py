@@ -38,8 +38,8 @@ def record(function: Function, *example: Tensor) -> Function:
 def _rewrite_products(graph: torch.fx.Graph) -> None:
     """Write matrix products that libraries do slowly at small sizes as equal ones that they do fast.
 
-    A product over an inner dimension of 1 is an outer product; one with a single column, a sum of products. Many
-    small products with more rows than columns are three times faster as A B = (Bᵀ Aᵀ)ᵀ.
+    A product over an inner dimension of 1 is an outer product; one with a single row or column, a sum of products.
+    Many small products with more rows than columns are three times faster as A B = (Bᵀ Aᵀ)ᵀ.
     """
     aten = torch.ops.aten
 

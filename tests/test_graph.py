@@ -177,7 +177,15 @@ def test_what_cannot_be_recorded_is_called(monkeypatch):
 
 @pytest.mark.parametrize(
     ("a", "b"),
-    [((4, 1), (1, 5)), ((4, 3), (3, 1)), ((2, 4, 1), (2, 1, 5)), ((2, 6, 5), (2, 5, 1)), ((2, 6, 5), (2, 5, 3))],
+    [
+        ((4, 1), (1, 5)),
+        ((4, 3), (3, 1)),
+        ((1, 4), (4, 3)),
+        ((2, 4, 1), (2, 1, 5)),
+        ((2, 6, 5), (2, 5, 1)),
+        ((2, 1, 5), (2, 5, 3)),
+        ((2, 6, 5), (2, 5, 3)),
+    ],
 )
 def test_rewritten_products_are_equal(generator, a, b):
     a, b = (torch.randn(shape, generator=generator, dtype=torch.float64) for shape in (a, b))
