@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from pathlib import Path
 
 import torch
@@ -78,7 +79,8 @@ def _build(step: GraphModule, state: tuple[Tensor, ...], batches: tuple[Tensor, 
     from torch._inductor import config, cpu_vec_isa
 
     with tempfile.TemporaryDirectory() as folder, config.patch(COMPILER), ThreadPoolExecutor(1) as beside:
-        beside.submit(cpu_vec_isa.pick_vec_isa)  # asks the C++ compiler for a second or two, and keeps the answer
+        # Asks the C++ compiler for a second or two, and keeps the answer; `config.patch` holds in this context alone.
+        beside.submit(copy_context().run, cpu_vec_isa.pick_vec_isa)
         program = torch.export.export(_Scan(step), (state, batches), strict=False)
         package = torch._inductor.aoti_compile_and_package(program, package_path=f"{folder}/loop.pt2")
         with zipfile.ZipFile(package) as files:
