@@ -39,9 +39,14 @@ def _rewrite_products(graph: torch.fx.Graph) -> None:
     """Write matrix products that libraries do slowly at small sizes as equal ones that they do fast.
 
     A product over an inner dimension of 1 is an outer product; one with a single row or column, a sum of products.
-    Many small products with more rows than columns are three times faster as A B = (Bᵀ Aᵀ)ᵀ.
+    Products that are only summed, Σᵢ Aᵢ Bᵢ, are one product, [A₁ A₂ …] [B₁; B₂; …]. Many small products with more rows
+    than columns are three times faster as A B = (Bᵀ Aᵀ)ᵀ.
     """
     aten = torch.ops.aten
+
+    def only_use(x, target):
+        users = list(x.users) if x is not None else []
+        return users[0] if len(users) == 1 and users[0].target is target else None
 
     def transposed(x):
         return graph.call_function(aten.transpose.int, (x, -2, -1))
@@ -52,6 +57,9 @@ def _rewrite_products(graph: torch.fx.Graph) -> None:
         a, b = node.args
         *batch, rows, inner = a.meta["val"].shape
         columns = b.meta["val"].shape[-1]
+        view = only_use(node, aten.view.default)
+        total = only_use(view, aten.sum.dim_IntList)
+        summed = total is not None and total.args[1:] == ([0],) and view.meta["val"].shape == (*batch, rows, columns)
         with graph.inserting_before(node):
             if inner == 1:
                 product = graph.call_function(aten.mul.Tensor, (a, b))
@@ -61,6 +69,11 @@ def _rewrite_products(graph: torch.fx.Graph) -> None:
             elif rows == 1:
                 terms = graph.call_function(aten.mul.Tensor, (transposed(a), b))
                 product = graph.call_function(aten.sum.dim_IntList, (terms, [-2], True))
+            elif batch and summed:
+                left = graph.call_function(aten.reshape.default, (transposed(a), [-1, rows]))
+                right = graph.call_function(aten.reshape.default, (b, [-1, columns]))
+                product = graph.call_function(aten.mm.default, (transposed(left), right))
+                node = total
             elif batch and rows > columns:
                 product = transposed(graph.call_function(aten.bmm.default, (transposed(b), transposed(a))))
             else:
