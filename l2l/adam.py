@@ -1,4 +1,4 @@
-"""Adam as a pure function: the outer optimiser, and one of the two that fine-tune at meta-test."""
+"""Adam as a pure function: the outer optimiser."""
 
 from typing import NamedTuple
 
