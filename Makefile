@@ -37,7 +37,7 @@ figures: $(VENV)/.installed ## draw the figures of the front page and the README
 	done
 	$(BIN)/python -m l2l evaluate _build/runs/maml.safetensors _build/runs/fomaml.safetensors _build/runs/pretrain.safetensors --figures book/figures
 
-paper: $(VENV)/.installed ## train the stored runs of chapters 5 and 7 again, ten seeds each (some 12 minutes)
+paper: $(VENV)/.installed ## train the stored runs of the book again, ten seeds each (some 12 minutes)
 	for method in maml fomaml pretrain; do \
 		$(BIN)/python -m l2l train $$method --iterations 70000 --log-every 1000 --seeds 0-9 \
 			--checkpoint-at 0,1000,5000,15000,40000 --out book/data/paper-$$method.safetensors || exit 1; \

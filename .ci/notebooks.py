@@ -1,6 +1,6 @@
 """Execute the book's notebooks in place: `python .ci/notebooks.py [NOTEBOOK ...]`; all of them by default.
 
-A second run on the same machine writes the same bytes: no times are recorded, progress bars are not
+A second run on the same machine writes the same bytes, but for the times that pages measure: no progress bars are
 kept, and the metadata says nothing of the machine. Stops at the first cell that fails.
 """
 
