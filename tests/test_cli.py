@@ -182,7 +182,7 @@ def test_divergence_has_its_own_status(tmp_path):
 
 def test_ctrl_c_saves_and_resume_finishes(tmp_path):
     out = tmp_path / "run.safetensors"
-    arguments = ["train", "pretrain", "--iterations", "3000", "--tasks", "5", "--out", str(out)]
+    arguments = ["train", "maml", "--iterations", "3000", "--out", str(out)]  # several times SAVE_EVERY
     process = subprocess.Popen(
         [sys.executable, "-m", "l2l", *arguments], stderr=subprocess.PIPE, text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
