@@ -1,0 +1,21 @@
+"""The directive `explorer`: one of `l2l.explorer`'s explorers in a page, as in ```` ```{explorer} adapt ````."""
+
+from docutils import nodes
+from docutils.parsers.rst import Directive, directives
+from sphinx.application import Sphinx
+
+from l2l import explorer
+
+
+class ExplorerDirective(Directive):
+    required_arguments = 1
+    option_spec = {"compact": directives.flag}  # noqa: RUF012 (docutils' way)
+
+    def run(self) -> list[nodes.Node]:
+        shown = getattr(explorer, self.arguments[0])(**dict.fromkeys(self.options, True))
+        return [nodes.raw("", shown.html, format="html")]
+
+
+def setup(app: Sphinx) -> dict:
+    app.add_directive("explorer", ExplorerDirective)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
