@@ -18,13 +18,23 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from l2l.config import TrainConfig
 from l2l.net import Params, flatten
-from l2l.plots import HOUSE_STYLE, METHOD_STYLE, TRUTH_STYLE, plot_gradient_norms, plot_half_axis_fit
-from l2l.report import HALF_AXIS_TASK, half_axis_fit
+from l2l.plots import (
+    HOUSE_STYLE,
+    MARKERS,
+    METHOD_STYLE,
+    POINT_STYLE,
+    plot_adaptation_curves,
+    plot_gradient_norms,
+    plot_half_axis_fit,
+)
+from l2l.report import HALF_AXIS_TASK, half_axis_fit, meta_test, meta_test_batch
 from l2l.run import Run
 from l2l.tasks import HELD_OUT, META_TEST, TRAIN, SineTasks, stream
 
 SEEDS = range(10)  # that the page offers for training
+TEST_TASKS = 50
 DASHES = {"-": "", "--": "8 4", "-.": "9 3 2 3", ":": "2 3"}
 
 
@@ -105,7 +115,7 @@ PRESETS = (
         "name": "Half of the axis",
         "A": HALF_AXIS_TASK["amplitude"],
         "b": HALF_AXIS_TASK["phase"],
-        "x": [round(5 * (i + 1) / 6, 2) for i in range(5)],
+        "x": [0.83, 1.67, 2.5, 3.33, 4.17],
         "half": True,
         "steps": 10,
     },
@@ -114,6 +124,119 @@ PRESETS = (
      "steps": 10},
     {"name": "MAML diverges", "A": 5.0, "b": 1.6, "x": [4.6, 4.7, 4.8, 4.9, 5.0], "steps": 10},
 )  # fmt: skip
+
+
+def line10() -> Explorer:
+    """Explore line 10: tasks with one or two parameters, their inner paths, and four directions for the start θ.
+
+    Along its own axes e_j a task is L(θ) = Σ_j h_j (u_j²/2 + κ u_j⁴/4) with u_j = e_jᵀ(θ - c); support and query
+    loss are the same. The directions, means over tasks, with H_k the Hessian at θ^(k) and g the gradient at θ^(K):
+    exact ∏(I - αH_k) g; first-order g; all Jacobians at θ, (I - αH_0)^K g; Reptile (θ - θ^(K))/α. For κ = 0 each
+    rests at (Σ W_i)⁻¹ Σ W_i c_i.
+
+    Returns:
+        Explorer.
+
+    Source: Finn et al. (2017), algorithm 1, line 10; Nichol et al. (2018) for Reptile.
+    """
+    styles = _styles("maml", "fomaml", "untrained", "reptile")
+    broad = {"dash": "", "width": 7, "opacity": 0.45}  # it shows beneath the exact one
+    settings = {
+        "presets": QUADRATICS,
+        "styles": {
+            "exact": styles["maml"] | {"label": "exact"},
+            "first": styles["fomaml"] | {"label": "first-order"},
+            "frozen": styles["untrained"] | {"label": "all Jacobians at θ"} | broad,
+            "reptile": styles["reptile"],
+        },
+    }
+    with plt.rc_context(HOUSE_STYLE):
+        figure, ax = plt.subplots(figsize=(6.4, 4.4))
+        scene = next(preset for preset in QUADRATICS if len(preset["theta"]) == 2)
+        c, h = (np.array([task[name] for task in scene["tasks"]]) for name in "ch")  # [T, 2]; axes along the figure's
+        left = (1 - scene["alpha"] * h) ** scene["steps"]
+        grid = np.stack(np.meshgrid(np.linspace(-3, 3, 121), np.linspace(-2.1, 2.1, 85)), -1)
+        for place, curvature in zip(c, h, strict=True):
+            ax.contour(*np.moveaxis(grid, -1, 0), ((grid - place) ** 2 * curvature).sum(-1) / 2, [0.15, 0.6],
+                       colors="#999999", linewidths=1)  # fmt: skip
+        for method, w in {"maml": h * left**2, "fomaml": h * left, "reptile": 1 - left}.items():
+            ax.plot(*(w * c).sum(0) / w.sum(0), MARKERS[method], color=METHOD_STYLE[method]["color"], ms=9,
+                    label=METHOD_STYLE[method]["label"])  # fmt: skip
+        ax.plot(*c.T, **POINT_STYLE)
+        ax.set(xlabel=r"$\theta_1$", ylabel=r"$\theta_2$")
+        ax.legend()
+    alt = (
+        "Two tasks as valleys in a plane of two parameters, one lying and one standing, and the places where MAML, "
+        "first-order MAML and Reptile come to rest between their minima."
+    )
+    return Explorer("line10", ("line10.js",), settings, figure, alt)
+
+
+QUADRATICS = (
+    {"name": "A fast and a slow task", "alpha": 0.5, "steps": 1, "bend": 0, "theta": [-1.0], "tasks": [
+        {"c": [0.0], "h": [1.0], "a": 0}, {"c": [1.0], "h": [0.1], "a": 0}]},
+    {"name": "Two valleys", "equal": True, "alpha": 0.6, "steps": 1, "bend": 0, "theta": [-1.5, 1.5], "tasks": [
+        {"c": [-1.0, 0.0], "h": [0.08, 1.6], "a": 0}, {"c": [0.7, 1.2], "h": [1.6, 0.08], "a": 0}]},
+    {"name": "Bent: Hessians differ", "equal": True, "alpha": 0.4, "steps": 3, "bend": 0.3, "theta": [-1.6, 1.4], "tasks": [
+        {"c": [-1.0, -0.3], "h": [0.2, 0.9], "a": 0.4}, {"c": [1.1, 0.4], "h": [0.8, 0.15], "a": 0.2}]},
+    {"name": "A step past the minimum", "alpha": 0.9, "steps": 1, "bend": 0, "theta": [0.6], "tasks": [
+        {"c": [-0.5], "h": [1.6], "a": 0}, {"c": [1.5], "h": [0.3], "a": 0}]},
+    {"name": "Three tasks", "equal": True, "alpha": 0.5, "steps": 2, "bend": 0, "theta": [0.2, -1.4], "tasks": [
+        {"c": [-1.4, 0.2], "h": [0.3, 1.2], "a": 0.6}, {"c": [1.2, 1.0], "h": [1.0, 0.2], "a": -0.3},
+        {"c": [0.6, -0.8], "h": [0.6, 0.6], "a": 0}]},
+)  # fmt: skip
+
+
+def metatrain() -> Explorer:
+    """Explore meta-training: every method learns in the page, in a thread of its own, with exact gradients.
+
+    A seed in the page is that seed in `l2l.train`: the same first parameters and the same tasks; the page computes in
+    double precision. Errors are means over TEST_TASKS tasks of the meta-test stream, with 100 query points each.
+
+    Returns:
+        Explorer.
+    """
+    runs = shipped_runs()
+    config, family = TrainConfig(), SineTasks()
+    x = _half_axis(5, family)
+    settings = {
+        "styles": _styles(*runs),
+        "family": asdict(family),
+        "sizes": config.sizes,
+        "defaults": {name: getattr(config, name) for name in ("alpha", "steps", "tasks", "shots", "query", "beta")},
+        "streams": {
+            "train": [stream(TRAIN, seed).initial_seed() for seed in SEEDS],
+            "heldOut": [stream(HELD_OUT, seed).initial_seed() for seed in SEEDS],
+            "metaTest": stream(META_TEST, 0).initial_seed(),
+        },
+        "testTasks": TEST_TASKS,
+        "last": config.iterations,
+        "task": {"A": HALF_AXIS_TASK["amplitude"], "b": HALF_AXIS_TASK["phase"], "x": x},
+        "worker": "".join(map(_source, ("net.js", "random.js", "worker.js"))),
+        "note": (
+            "All three take each step on the same batch, from the same start; a change of setting starts afresh. "
+            f"Errors are mean squared errors, means over {TEST_TASKS} tasks that no training sees. The fit shows one "
+            "task, with support points on half of the axis, after the chosen number of steps."
+        ),
+    }
+    batch = meta_test_batch(runs["maml"], TEST_TASKS, config.shots)
+    with plt.rc_context(HOUSE_STYLE):
+        figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.6))
+        plot_gradient_norms({method: run.history for method, run in runs.items()}, left)
+        results = {m: meta_test(r, batch, alpha=config.alpha, steps=10, optimizer="sgd") for m, r in runs.items()}
+        plot_adaptation_curves({method: result["query"] for method, result in results.items()}, right)
+        right.get_legend().remove()
+    alt = (
+        "Left, the norm of the initial adaptation gradient through the training of each method. Right, each method's "
+        "query error against the number of adaptation steps."
+    )
+    return Explorer("metatrain", ("net.js", "metatrain.js"), settings, figure, alt)
+
+
+def _half_axis(points: int, family: SineTasks) -> list[float]:
+    low, high = family.x_range
+    middle = (low + high) / 2
+    return [middle + (high - middle) * (i + 1) / (points + 1) for i in range(points)]
 
 
 @cache

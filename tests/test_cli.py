@@ -186,6 +186,7 @@ def test_ctrl_c_saves_and_resume_finishes(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "l2l", *arguments], stderr=subprocess.PIPE, text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )  # fmt: skip
     deadline = time.monotonic() + 60
     while not out.exists() and time.monotonic() < deadline:

@@ -70,8 +70,8 @@ function ticks(low, high, count) {
 
 // Axes with lines in them, as wide as the page allows. A logarithmic y axis has `log`.
 class Plot {
-  constructor(parent, {title, xlabel, ylabel, x, y, height, log = false, ratio = null}) {
-    Object.assign(this, {xlabel, ylabel, x, y, height, log, ratio, items: new Map(), left: 52, bottom: 42, top: 12, right: 10});
+  constructor(parent, {title, xlabel, ylabel, x, y, height, log = false, ratio = null, lowest = -Infinity}) {
+    Object.assign(this, {xlabel, ylabel, x, y, height, log, ratio, lowest, items: new Map(), left: 52, bottom: 42, top: 12, right: 10});
     this.axes = svg("g", {class: "l2l-axes", "aria-hidden": "true"});
     this.inside = svg("svg", {});  // an inner svg cuts off what leaves it
     this.above = svg("g", {});
@@ -87,7 +87,7 @@ class Plot {
     make(this.root, {width: this.width, height: this.height, viewBox: `0 0 ${this.width} ${this.height}`}, []);
     make(this.inside, {x: this.left, y: this.top, width: this.w, height: this.h}, []);
     this.above.setAttribute("transform", `translate(${this.left} ${this.top})`);
-    const across = ticks(...this.x, this.w / 70), up = this.log ? this.decades() : ticks(...this.y, this.h / 45);
+    const across = ticks(...this.x, this.w / 70), up = this.log ? this.decades() : ticks(...this.y, this.h / 45).filter(t => t >= this.lowest);
     const text = (x, y, content, anchor, more = {}) => svg("text", {x, y, "text-anchor": anchor, ...more}, content);
     this.axes.replaceChildren(
       ...across.flatMap(t => [
@@ -95,7 +95,7 @@ class Plot {
         text(this.left + this.px(t), this.top + this.h + 17, this.tick(t), "middle")]),
       ...up.flatMap(t => [
         svg("path", {d: `M${this.left} ${this.top + this.py(t)}h${this.w}`}),
-        text(this.left - 6, this.top + this.py(t) + 4, this.tick(t), "end")]),
+        text(this.left - 6, this.top + this.py(t) + 4, this.tick(t, this.log), "end")]),
       text(this.left + this.w / 2, this.height - 5, this.xlabel, "middle"),
       text(0, 0, this.ylabel, "middle", {transform: `translate(12 ${this.top + this.h / 2}) rotate(-90)`}));
   }
@@ -106,8 +106,8 @@ class Plot {
     return found;
   }
 
-  tick(t) {
-    if (this.log && Math.abs(Math.log10(Math.abs(t))) > 3.5) return t.toExponential(0).replace("e+", "e");
+  tick(t, log = false) {
+    if (log && Math.abs(Math.log10(t)) > 3.5) return t.toExponential(0).replace("e+", "e");
     return Math.abs(t) >= 1e4 ? `${t / 1000}k` : String(t).replace("-", "−");
   }
 
@@ -124,6 +124,7 @@ class Plot {
       this.items.set(key, svg(tag));
       this.inside.append(this.items.get(key));
     }
+    this.items.get(key).removeAttribute("display");
     return make(this.items.get(key), attributes, []);
   }
 
@@ -144,18 +145,18 @@ class Plot {
     const [a, b, c, d] = [this.px(x), this.py(y), this.px(toX), this.py(toY)];
     const length = Math.hypot(c - a, d - b), [u, v] = length > 0 ? [(c - a) / length, (d - b) / length] : [0, 0];
     const head = Math.min(9, length / 2);
-    this.item(key, "path", {class: "l2l-line l2l-arrow", style: lineStyle({...style, width: 3}), d: `M${a} ${b}L${c} ${d}`});
-    this.item(`${key} head`, "path", {class: "l2l-line", style: lineStyle({...style, dash: "", width: 3}),
+    this.item(key, "path", {class: "l2l-line l2l-arrow", style: lineStyle({width: 3, ...style}), d: `M${a} ${b}L${c} ${d}`});
+    this.item(`${key} head`, "path", {class: "l2l-line", style: lineStyle({width: 3, ...style, dash: ""}),
       d: `M${c - head * (u + 0.6 * v)} ${d - head * (v - 0.6 * u)}L${c} ${d}L${c - head * (u - 0.6 * v)} ${d - head * (v + 0.6 * u)}`});
   }
 
   hide(...keys) {
-    for (const key of keys) this.items.get(key)?.setAttribute("d", "M0 0");
+    for (const key of keys) this.items.get(key)?.setAttribute("display", "none");
   }
 
   // A point that mouse, finger and arrow keys move. `at()` says where it is, `moved(x, y)` puts it where it should be;
   // keys also pass the move itself, [dx, dy].
-  handle({label, at, moved, describe, dimensions = 2, symbol = "circle", step = 0.1, range}) {
+  handle({label, at, value = () => at()[0], moved, describe, dimensions = 2, symbol = "circle", step = 0.1, range}) {
     const mark = symbol === "circle" ? svg("circle", {r: 6.5}) : svg("path", {d: symbol});
     const root = svg("g", {class: "l2l-handle", tabindex: 0, role: "slider", "aria-label": label,
       "aria-valuemin": range[0], "aria-valuemax": range[1]}, svg("circle", {r: 17, class: "l2l-reach"}), mark);
@@ -189,7 +190,7 @@ class Plot {
     return {root, place: () => {
       const [x, y] = at();
       root.setAttribute("transform", `translate(${this.px(x)} ${this.py(y)})`);
-      root.setAttribute("aria-valuenow", round(x, 0.01));
+      root.setAttribute("aria-valuenow", round(value(), 0.01));
       root.setAttribute("aria-valuetext", describe());
     }};
   }
