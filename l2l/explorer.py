@@ -177,7 +177,8 @@ QUADRATICS = (
         {"c": [0.0], "h": [1.0], "a": 0}, {"c": [1.0], "h": [0.1], "a": 0}]},
     {"name": "Two valleys", "equal": True, "alpha": 0.6, "steps": 1, "bend": 0, "theta": [-1.5, 1.5], "tasks": [
         {"c": [-1.0, 0.0], "h": [0.08, 1.6], "a": 0}, {"c": [0.7, 1.2], "h": [1.6, 0.08], "a": 0}]},
-    {"name": "Bent: Hessians differ", "equal": True, "alpha": 0.4, "steps": 3, "bend": 0.3, "theta": [-1.6, 1.4], "tasks": [
+    {"name": "Bent: Hessians differ", "equal": True, "alpha": 0.4, "steps": 3, "bend": 0.3, "theta": [-1.6, 1.4],
+     "tasks": [
         {"c": [-1.0, -0.3], "h": [0.2, 0.9], "a": 0.4}, {"c": [1.1, 0.4], "h": [0.8, 0.15], "a": 0.2}]},
     {"name": "A step past the minimum", "alpha": 0.9, "steps": 1, "bend": 0, "theta": [0.6], "tasks": [
         {"c": [-0.5], "h": [1.6], "a": 0}, {"c": [1.5], "h": [0.3], "a": 0}]},

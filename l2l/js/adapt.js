@@ -22,8 +22,8 @@ function buildAdapt(root, panel, settings) {
   for (const kept of Object.values(parameters)) for (const {values} of Object.values(kept))
     if (values.length !== count) throw new Error(`a network of widths ${sizes} has ${count} parameters, got ${values.length}`);
   const [low, high] = family.x_range, middle = (low + high) / 2;
-  const grid = Float64Array.from({length: 161}, (_, i) => low + (high - low) * i / 160);
-  const query = Float64Array.from({length: 100}, (_, i) => low + (high - low) * (i + 0.5) / 100);
+  const grid = Float64Array.from({length: 121}, (_, i) => low + (high - low) * i / 120);
+  const query = Float64Array.from({length: 50}, (_, i) => low + (high - low) * (i + 0.5) / 50);
 
   const state = {A: 3, b: 1, x: [], e: [], noise: 0, half: false, seed: 1, alpha: 0.01, steps: 1, iteration: iterations.at(-1), show: [...methods]};
 
@@ -79,7 +79,7 @@ function buildAdapt(root, panel, settings) {
     html("div", {class: "l2l-scroll", tabindex: 0, role: "region", "aria-label": "errors as numbers"}, html("table", {}, html("thead", {}, html("tr", {},
       ...["network", "support error", "query error", "query error before"].map(text => html("th", {scope: "col"}, text)))), table)));
   if (!compact) panel.append(bottom);
-  panel.append(html("p", {class: "l2l-note"}, "Drag the points, or move them with the arrow keys. Errors are mean squared errors; the query error is over 100 points along the whole axis. " + settings.provenance), spoken);
+  panel.append(html("p", {class: "l2l-note"}, "Drag the points, or move them with the arrow keys. Errors are mean squared errors; the query error is over 50 points along the whole axis. " + settings.provenance), spoken);
 
   const plot = new Plot(top, {title: "the task, its support points and the adapted networks", xlabel: "x", ylabel: "y", x: [low, high], y: [-6, 6], height: 300});
   const errors = compact ? [] : ["support", "query"].map((part, i) =>
@@ -107,11 +107,11 @@ function buildAdapt(root, panel, settings) {
   function compute() {
     const support = {x: state.x, y: state.x.map((x, j) => truth(x) + state.e[j])}, targets = query.map(truth);
     return Object.fromEntries(state.show.map(method => {
-      const kept = parameters[method], path = adapt(kept[state.iteration] ?? kept[0], support, state.alpha, STEPS);
+      const kept = parameters[method], path = adapt(kept[state.iteration] ?? kept[0], support, state.alpha, compact ? state.steps : STEPS);
       return [method, {
         fit: sweep(path[state.steps], grid),
-        support: path.map(phi => mse(phi, support)),
-        query: path.map(phi => meanSquare(sweep(phi, query), targets)),
+        support: path.map(phi => phi.loss ?? mse(phi, support)),
+        query: path.map((phi, k) => !compact || k === 0 || k === state.steps ? meanSquare(sweep(phi, query), targets) : NaN),
       }];
     }));
   }

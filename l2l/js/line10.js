@@ -175,10 +175,9 @@ function buildLine10(root, panel, {styles, presets}) {
         plot.line(keys[0], x, x.map(t => taskLoss(task, [t], bend)), grey(0.75));
       } else [LEVEL, 4 * LEVEL].forEach((level, n) => {
         const [e, f] = axes(task), around = Array.from({length: 73}, (_, s) => {
-          const t = s * Math.PI / 36, A = task.h[0] * Math.cos(t) ** 2 + task.h[1] * Math.sin(t) ** 2;
-          const B = task.h[0] * Math.cos(t) ** 4 + task.h[1] * Math.sin(t) ** 4;
-          const r = Math.sqrt(2 * level / (A / 2 + Math.sqrt(A * A / 4 + bend * B * level)));
-          return add(add(task.c, r * Math.cos(t), e), r * Math.sin(t), f);
+          const t = s * Math.PI / 36, p = [Math.cos(t) / Math.sqrt(task.h[0]), Math.sin(t) / Math.sqrt(task.h[1])];
+          const r = radius(1, bend * (task.h[0] * p[0] ** 4 + task.h[1] * p[1] ** 4), level);  // L(c + r p) is the level
+          return add(add(task.c, r * p[0], e), r * p[1], f);
         });
         plot.line(keys[n], around.map(p => p[0]), around.map(p => p[1]), grey(0.75 - 0.3 * n));
       });

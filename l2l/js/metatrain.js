@@ -22,7 +22,7 @@ function buildMetatrain(root, panel, settings) {
   const label = () => { start.textContent = going ? "Pause" : seen?.iteration ? "Go on" : "Train"; };
   const bar = html("progress", {max: last, value: 0, "aria-label": "iterations done"}), told = html("span", {class: "l2l-told"});
   const spoken = html("div", {class: "l2l-spoken", role: "status"}), table = html("tbody");
-  const cells = [0, 1, 2].map(() => html("div"));
+  const cells = [{}, {}, {class: "l2l-across"}].map(kind => html("div", kind));
   panel.append(
     html("div", {class: "l2l-row"}, start, button("Reset", () => reset()), bar, told),
     html("div", {class: "l2l-row"}, ...methods.map(m => html("span", {class: "l2l-check"}, swatch(styles[m]), styles[m].label))),

@@ -10,38 +10,84 @@ function offsets(sizes) {
   });
 }
 
-// out += in · W (+ bias), in: [n, inputs], rows in one array. Inputs that a ReLU has switched off cost nothing.
-function multiplyAdd(out, n, input, values, {inputs, outputs, W, b}, withBias) {
-  const row = new Float64Array(outputs);  // sums are kept here: writing through `out` is half as fast
-  for (let i = 0; i < n; i++) {
-    for (let k = 0; k < outputs; k++) row[k] = out[i * outputs + k] + (withBias ? values[b + k] : 0);
-    for (let j = 0; j < inputs; j++) {
-      const a = input[i * inputs + j], w = W + j * outputs;
-      if (a !== 0) for (let k = 0; k < outputs; k++) row[k] += a * values[w + k];
+// out += A · B for matrices of m × p and p × n in arrays, each given as {values, at, row, column}: where it begins, and
+// how far it is to the next row and column. Half of A is zeros where units are off, so each row's others are collected
+// first; then four columns are summed at a time, in variables, which is faster than in arrays.
+let factors = new Float64Array(64), starts = new Int32Array(64);
+
+function multiplyAdd({values: out, at, row}, m, p, n, {values: a, at: aAt, row: aRow, column: aColumn}, B) {
+  const {values: b, column: step} = B;
+  if (factors.length < p) [factors, starts] = [new Float64Array(p), new Int32Array(p)];
+  for (let i = 0; i < m; i++) {
+    let count = 0, k = 0;
+    for (let j = 0; j < p; j++) {
+      const factor = a[aAt + i * aRow + j * aColumn];
+      if (factor !== 0) {
+        factors[count] = factor;
+        starts[count++] = B.at + j * B.row;
+      }
     }
-    out.set(row, i * outputs);
+    const to = at + i * row;
+    for (; k + 3 < n; k += 4) {
+      let s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+      for (let j = 0; j < count; j++) {
+        const factor = factors[j], w = starts[j] + k * step;
+        s0 += factor * b[w];
+        s1 += factor * b[w + step];
+        s2 += factor * b[w + 2 * step];
+        s3 += factor * b[w + 3 * step];
+      }
+      out[to + k] += s0;
+      out[to + k + 1] += s1;
+      out[to + k + 2] += s2;
+      out[to + k + 3] += s3;
+    }
+    for (; k < n; k++) for (let j = 0; j < count; j++) out[to + k] += factors[j] * b[starts[j] + k * step];
   }
-  return out;
+}
+const matrix = (values, row, at = 0) => ({values, at, row, column: 1});
+const transposed = ({values, at, row, column}) => ({values, at, row: column, column: row});
+
+// Intermediate values live in one array that every gradient uses again: browsers take long to find memory.
+let scratch = new Float64Array(1 << 14), used = 0;
+function zeros(rows, columns) {
+  if (used + rows * columns > scratch.length) [scratch, used] = [new Float64Array(2 * (used + rows * columns)), 0];
+  return matrix(scratch.subarray(used, used += rows * columns).fill(0), columns);
+}
+
+// x W + b, with W and b taken from `values`.
+function affine(n, x, values, {inputs, outputs, W, b}) {
+  const z = zeros(n, outputs);
+  for (let i = 0; i < n; i++) for (let k = 0; k < outputs; k++) z.values[i * outputs + k] = values[b + k];
+  multiplyAdd(z, n, inputs, outputs, x, matrix(values, outputs, W));
+  return z;
+}
+
+function relu({values}) {
+  for (let i = 0; i < values.length; i++) if (values[i] <= 0) values[i] = 0;  // NaN stays
 }
 
 // The activations of every layer at the inputs x; the last are the outputs.
 function forward({sizes, values}, x) {
-  const activations = [Float64Array.from(x)], layers = offsets(sizes);
+  used = 0;
+  const a = [matrix(Float64Array.from(x), 1)], layers = offsets(sizes);
   layers.forEach((layer, l) => {
-    const z = multiplyAdd(new Float64Array(x.length * layer.outputs), x.length, activations[l], values, layer, true);
-    if (l < layers.length - 1) for (let i = 0; i < z.length; i++) if (!(z[i] > 0)) z[i] = 0 * z[i];
-    activations.push(z);
+    a.push(affine(x.length, a[l], values, layer));
+    if (l < layers.length - 1) relu(a[l + 1]);
   });
-  return activations;
+  return a;
 }
 
-const outputs = (theta, x) => forward(theta, x).at(-1);
+const outputs = (theta, x) => forward(theta, x).at(-1).values.slice();
 
-// The same outputs at many increasing x. With one input the second layer's z is linear in x until a unit of the first
+// The same outputs at many increasing x, for two hidden layers. The second's z is linear in x until a unit of the first
 // switches at x = -b/w, so sweeping from left to right changes its slope and offset a unit at a time: ten times faster.
-function sweep({sizes, values}, x) {
-  const [first, second, ...rest] = offsets(sizes), n = x.length, width = second.outputs;
-  const slope = new Float64Array(width), offset = values.slice(second.b, second.b + width);
+function sweep(theta, x) {
+  const {sizes, values} = theta, [first, second, last, more] = offsets(sizes);
+  if (!last || more) return outputs(theta, x);
+  const width = second.outputs, slope = new Float64Array(width), offset = values.slice(second.b, second.b + width);
+  const head = values.slice(last.W, last.b), out = new Float64Array(x.length).fill(values[last.b]);
+  const at = new Float64Array(first.outputs), switches = [];
   const toggle = (j, sign) => {
     const w = sign * values[first.W + j], b = sign * values[first.b + j], row = second.W + j * width;
     for (let k = 0; k < width; k++) {
@@ -49,23 +95,26 @@ function sweep({sizes, values}, x) {
       offset[k] += b * values[row + k];
     }
   };
-  const switches = [];
   for (let j = 0; j < first.outputs; j++) {
-    const w = values[first.W + j], b = values[first.b + j];
-    if (w < 0 || (w === 0 && b > 0)) toggle(j, 1);  // on at the far left
-    if (w !== 0) switches.push([-b / w, j, Math.sign(w)]);
+    const w = values[first.W + j], b = values[first.b + j], off = w * x[0] + b <= 0;
+    if (!off) toggle(j, 1);
+    at[j] = -b / w;
+    if (off ? w > 0 : w < 0) switches.push(j);  // to the right of the first x
   }
-  switches.sort((p, q) => p[0] - q[0]);
-  let z = new Float64Array(n * width);
-  for (let i = 0, next = 0; i < n; i++) {
-    for (; next < switches.length && switches[next][0] < x[i]; next++) toggle(switches[next][1], switches[next][2]);
-    for (let k = 0; k < width; k++) z[i * width + k] = slope[k] * x[i] + offset[k];
+  switches.sort((i, j) => at[i] - at[j]);
+  for (let i = 0, next = 0; i < x.length; i++) {
+    for (; next < switches.length && at[switches[next]] < x[i]; next++) {
+      toggle(switches[next], Math.sign(values[first.W + switches[next]]));
+    }
+    const here = x[i];
+    let sum = 0;
+    for (let k = 0; k < width; k++) {
+      const z = slope[k] * here + offset[k];
+      if (!(z <= 0)) sum += z * head[k];
+    }
+    out[i] += sum;
   }
-  for (const layer of rest) {
-    for (let i = 0; i < z.length; i++) if (!(z[i] > 0)) z[i] = 0 * z[i];
-    z = multiplyAdd(new Float64Array(n * layer.outputs), n, z, values, layer, true);
-  }
-  return z;
+  return out;
 }
 
 function meanSquare(predictions, y) {
@@ -76,83 +125,78 @@ function meanSquare(predictions, y) {
 
 const mse = (theta, {x, y}) => meanSquare(outputs(theta, x), y);
 
-// ∇L(θ) by reverse mode and, given a direction v, the Hessian times v: reverse mode differentiated forwards along v
-// (Pearlmutter, 1994). R marks the derivative of a quantity along v.
-function gradient(theta, {x, y}, v = null) {
-  const {sizes, values} = theta, layers = offsets(sizes), n = x.length;
-  const a = forward(theta, x), grad = new Float64Array(values.length);
-  let d = a.at(-1).map((output, i) => 2 * (output - y[i]) / n);
-  let Ra, Rd, Hv;
-  if (v) {
-    Hv = new Float64Array(values.length);
-    Ra = [new Float64Array(n)];
-    layers.forEach((layer, l) => {
-      const Rz = multiplyAdd(new Float64Array(n * layer.outputs), n, a[l], v, layer, true);
-      multiplyAdd(Rz, n, Ra[l], values, layer, false);
-      if (l < layers.length - 1) for (let i = 0; i < Rz.length; i++) if (!(a[l + 1][i] > 0)) Rz[i] = 0;
-      Ra.push(Rz);
-    });
-    Rd = Ra.at(-1).map(r => 2 * r / n);
+// The loss, ∇L(θ) by reverse mode (put into `grad`) and, given a direction v, the Hessian times v: reverse mode
+// differentiated forwards along v (Pearlmutter, 1994). R marks the derivative of a quantity along v.
+function gradient(theta, {x, y}, v = null, grad = new Float64Array(theta.values.length)) {
+  const {sizes, values} = theta, layers = offsets(sizes), n = x.length, a = forward(theta, x), outputs = a.at(-1).values;
+  const Hv = v && new Float64Array(values.length), Ra = [zeros(n, 1)];
+  grad.fill(0);
+  const passed = ({values: d}, {values: activation}) => {  // only where the ReLU is on
+    for (let i = 0; i < d.length; i++) if (!(activation[i] > 0)) d[i] = 0;
+  };
+  if (v) layers.forEach((layer, l) => {
+    const Rz = affine(n, a[l], v, layer);
+    multiplyAdd(Rz, n, layer.inputs, layer.outputs, Ra[l], matrix(values, layer.outputs, layer.W));
+    if (l < layers.length - 1) passed(Rz, a[l + 1]);
+    Ra.push(Rz);
+  });
+  let d = zeros(n, 1), Rd = v && zeros(n, 1), loss = 0;
+  for (let i = 0; i < n; i++) {
+    loss += (outputs[i] - y[i]) ** 2 / n;
+    d.values[i] = 2 * (outputs[i] - y[i]) / n;
+    if (v) Rd.values[i] = 2 * Ra.at(-1).values[i] / n;
   }
   for (let l = layers.length - 1; l >= 0; l--) {
     const {inputs, outputs, W, b} = layers[l];
-    const before = new Float64Array(n * inputs), Rbefore = v && new Float64Array(n * inputs);
-    for (let i = 0; i < n; i++) {
-      const at = i * outputs;
-      for (let k = 0; k < outputs; k++) {
-        grad[b + k] += d[at + k];
-        if (v) Hv[b + k] += Rd[at + k];
-      }
-      for (let j = 0; j < inputs; j++) {
-        const from = i * inputs + j, active = l === 0 || a[l][from] > 0, w = W + j * outputs;
-        if (!active) continue;  // a unit that is off passes nothing back, and its Ra is zero as well
-        const activation = a[l][from], Ractivation = v ? Ra[l][from] : 0;
-        let sum = 0, Rsum = 0;
-        for (let k = 0; k < outputs; k++) {
-          grad[w + k] += activation * d[at + k];
-          sum += d[at + k] * values[w + k];
-        }
-        if (v) for (let k = 0; k < outputs; k++) {
-          Hv[w + k] += Ractivation * d[at + k] + activation * Rd[at + k];
-          Rsum += Rd[at + k] * values[w + k] + d[at + k] * v[w + k];
-        }
-        before[from] = sum;
-        if (v) Rbefore[from] = Rsum;
-      }
+    const toWeights = (into, a, d) => multiplyAdd(matrix(into, outputs, W), inputs, n, outputs, transposed(a), d);
+    const toBiases = (into, {values: d}) => {
+      for (let i = 0; i < n; i++) for (let k = 0; k < outputs; k++) into[b + k] += d[i * outputs + k];
+    };
+    toWeights(grad, a[l], d);
+    toBiases(grad, d);
+    if (v) {
+      toWeights(Hv, a[l], Rd);
+      toWeights(Hv, Ra[l], d);
+      toBiases(Hv, Rd);
     }
-    [d, Rd] = [before, Rbefore];
+    if (l === 0) break;
+    const before = zeros(n, inputs), toW = transposed(matrix(values, outputs, W));
+    multiplyAdd(before, n, outputs, inputs, d, toW);
+    passed(before, a[l]);
+    if (v) {
+      const Rbefore = zeros(n, inputs);
+      multiplyAdd(Rbefore, n, outputs, inputs, Rd, toW);
+      multiplyAdd(Rbefore, n, outputs, inputs, d, transposed(matrix(v, outputs, W)));
+      passed(Rbefore, a[l]);
+      Rd = Rbefore;
+    }
+    d = before;
   }
-  return {grad, Hv, outputs: a.at(-1)};
+  return {grad, Hv, loss};
 }
 
-// p - alpha g, as new parameters.
-function stepped({sizes, values}, alpha, grad) {
-  const moved = new Float64Array(values.length);
-  for (let i = 0; i < moved.length; i++) moved[i] = values[i] - alpha * grad[i];
-  return {sizes, values: moved};
-}
-
-// The inner loop: θ^(0), …, θ^(K).
+// The inner loop: θ^(0), …, θ^(K), all but the last with its support `loss`.
 function adapt(theta, support, alpha, steps) {
-  const path = [theta];
-  for (let k = 0; k < steps; k++) path.push(stepped(path[k], alpha, gradient(path[k], support).grad));
+  const {sizes, values} = theta, size = values.length, room = new Float64Array(steps * size), grad = new Float64Array(size);
+  const path = [{...theta}];
+  for (let k = 0; k < steps; k++) {
+    const here = path[k].values, next = room.subarray(k * size, (k + 1) * size);
+    path[k].loss = gradient(path[k], support, null, grad).loss;
+    for (let i = 0; i < size; i++) next[i] = here[i] - alpha * grad[i];
+    path.push({sizes, values: next});
+  }
   return path;
 }
 
 // One task's meta-gradient and loss. MAML multiplies by (I - αH_0) … (I - αH_{K-1}), the last factor first.
 function metaGradient(method, theta, {support, query}, alpha, steps) {
-  if (method === "pretrain") {
-    const all = {x: [...support.x, ...query.x], y: [...support.y, ...query.y]};
-    const {grad, outputs} = gradient(theta, all);
-    return {grad, loss: meanSquare(outputs, all.y)};
-  }
-  const path = adapt(theta, support, alpha, steps);
-  let {grad, outputs} = gradient(path[steps], query);
+  if (method === "pretrain") return gradient(theta, {x: [...support.x, ...query.x], y: [...support.y, ...query.y]});
+  const path = adapt(theta, support, alpha, steps), {grad, loss} = gradient(path[steps], query);
   if (method === "maml") for (let k = steps - 1; k >= 0; k--) {
     const {Hv} = gradient(path[k], support, grad);
     for (let i = 0; i < grad.length; i++) grad[i] -= alpha * Hv[i];
   }
-  return {grad, loss: meanSquare(outputs, query.y)};
+  return {grad, loss};
 }
 
 // The mean over a batch of tasks: what the outer optimiser descends.
