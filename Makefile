@@ -52,6 +52,10 @@ paper: $(VENV)/.installed ## train the stored runs of the book again, ten seeds 
 	done
 	$(BIN)/python -m l2l train pretrain --tasks 1 --beta 0.01 --iterations 375000 --log-every 25000 --seeds 0-9 \
 		--out book/data/task-by-task.safetensors
+	for method in maml fomaml pretrain; do \
+		$(BIN)/python -m l2l train $$method --iterations 70000 --log-every 1000 --seeds 0 \
+			--checkpoint-at 0,100,500,1000,2000,5000,15000,70000 --out l2l/data/$$method.safetensors || exit 1; \
+	done
 	date -u '+{"command": "make paper", "date": "%Y-%m-%d"}' > book/data/paper.json
 
 bench: ## measure speed against JAX, learn2learn, higher and TorchOpt (half an hour, on an idle machine)

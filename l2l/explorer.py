@@ -54,6 +54,11 @@ class Explorer:
             f"<script>\n(() => {{\n{''.join(map(_source, ('ui.js', *scripts)))}{start}\n}})();\n</script>\n</div>"
         )
 
+        self._kind = kind
+
+    def __repr__(self) -> str:
+        return f"<explorer {self._kind!r}>"
+
     def _repr_html_(self) -> str:
         return self.html
 
@@ -122,7 +127,7 @@ PRESETS = (
     {"name": "Two points", "A": 3.0, "b": 1.0, "x": [-2.0, 1.5], "steps": 10},
     {"name": "Beyond the training range", "A": 7.0, "b": 4.5, "x": [-4.4, -3.1, -2, -0.9, 0.3, 1.2, 2.5, 3.3, 4.1, 4.8],
      "steps": 10},
-    {"name": "MAML diverges", "A": 5.0, "b": 1.6, "x": [4.6, 4.7, 4.8, 4.9, 5.0], "steps": 10},
+    {"name": "MAML diverges", "A": 4.7, "b": 4.5, "x": [3.9, 4.1, 4.2], "steps": 10},
 )  # fmt: skip
 
 

@@ -1,17 +1,23 @@
 """The directive `explorer`: one of `l2l.explorer`'s explorers in a page, as in ```` ```{explorer} adapt ````."""
 
+from importlib.resources import files
+
 from docutils import nodes
-from docutils.parsers.rst import Directive, directives
+from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
 
 from l2l import explorer
 
 
-class ExplorerDirective(Directive):
+class ExplorerDirective(SphinxDirective):
     required_arguments = 1
     option_spec = {"compact": directives.flag}  # noqa: RUF012 (docutils' way)
 
     def run(self) -> list[nodes.Node]:
+        for folder in ("js", "data"):
+            for source in (files("l2l") / folder).iterdir():
+                self.env.note_dependency(str(source))
         shown = getattr(explorer, self.arguments[0])(**dict.fromkeys(self.options, True))
         return [nodes.raw("", shown.html, format="html")]
 
