@@ -151,7 +151,7 @@ function buildAdapt(root, panel, settings) {
     ask();
   }
 
-  Object.assign(state, presets[0]);
+  Object.assign(state, presets[0], compact ? {steps: 1} : {});
   delete state.name;
   state.e = state.x.map(() => 0);
   const address = new Address(root, compact ? "try" : "adapt", given => {

@@ -14,7 +14,7 @@ function buildMetatrain(root, panel, settings) {
     alpha: slider({label: "step size α", values: INNER_ALPHAS, onchange: set("alpha")}),
     steps: slider({label: "inner steps", min: 1, max: 5, onchange: set("steps")}),
     tasks: slider({label: "tasks a batch", min: 5, max: 50, step: 5, onchange: set("tasks")}),
-    shots: slider({label: "support points K", min: 2, max: 20, onchange: set("shots")}),
+    shots: slider({label: "points K", min: 2, max: 20, onchange: set("shots")}),
     seed: slider({label: "seed", max: streams.train.length - 1, onchange: set("seed")}),
     fit: slider({label: "steps in the fit", max: 10, onchange: value => { state.fit = value; ask(); remember(); }}),
   };
@@ -102,6 +102,6 @@ function buildMetatrain(root, panel, settings) {
   reset();
   return () => {
     [norms, curve, fits].forEach(p => p.fit());
-    ask();
+    draw();
   };
 }

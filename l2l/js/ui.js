@@ -71,7 +71,7 @@ function ticks(low, high, count) {
 // Axes with lines in them, as wide as the page allows. A logarithmic y axis has `log`.
 class Plot {
   constructor(parent, {title, xlabel, ylabel, x, y, height, log = false, ratio = null, lowest = -Infinity}) {
-    Object.assign(this, {xlabel, ylabel, x, y, height, log, ratio, lowest, items: new Map(), left: 52, bottom: 42, top: 12, right: 10});
+    Object.assign(this, {xlabel, ylabel, x, y, height, log, ratio, lowest, items: new Map(), left: 52, bottom: 42, top: 12, right: 16});
     this.axes = svg("g", {class: "l2l-axes", "aria-hidden": "true"});
     this.inside = svg("svg", {});  // an inner svg cuts off what leaves it
     this.above = svg("g", {});
