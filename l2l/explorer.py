@@ -32,6 +32,7 @@ from l2l.plots import (
 from l2l.report import HALF_AXIS_TASK, half_axis_fit, meta_test, meta_test_batch
 from l2l.run import Run
 from l2l.tasks import HELD_OUT, META_TEST, TRAIN, SineTasks, stream
+from l2l.workers import HELD_OUT_TASKS
 
 SEEDS = range(10)  # that the page offers for training
 TEST_TASKS = 50
@@ -196,8 +197,9 @@ QUADRATICS = (
 def metatrain() -> Explorer:
     """Explore meta-training: every method learns in the page, in a thread of its own, with exact gradients.
 
-    A seed in the page is that seed in `l2l.train`: the same first parameters and the same tasks; the page computes in
-    double precision. Errors are means over TEST_TASKS tasks of the meta-test stream, with 100 query points each.
+    A seed in the page is that seed in `l2l.train`: the same first parameters and the same tasks, and the gradient norm
+    is the history's. The page computes in double precision. Errors are means over TEST_TASKS tasks of the meta-test
+    stream, with 100 query points each.
 
     Returns:
         Explorer.
@@ -210,12 +212,13 @@ def metatrain() -> Explorer:
         "family": asdict(family),
         "sizes": config.sizes,
         "defaults": {name: getattr(config, name) for name in ("alpha", "steps", "tasks", "shots", "query", "beta")},
-        "streams": {
-            "train": [stream(TRAIN, seed).initial_seed() for seed in SEEDS],
-            "heldOut": [stream(HELD_OUT, seed).initial_seed() for seed in SEEDS],
+        "streams": [stream(TRAIN, seed).initial_seed() for seed in SEEDS],
+        "measured": {
+            "heldOut": stream(HELD_OUT, 0).initial_seed(),
+            "heldOutTasks": HELD_OUT_TASKS,
             "metaTest": stream(META_TEST, 0).initial_seed(),
+            "testTasks": TEST_TASKS,
         },
-        "testTasks": TEST_TASKS,
         "last": config.iterations,
         "task": {"A": HALF_AXIS_TASK["amplitude"], "b": HALF_AXIS_TASK["phase"], "x": x},
         "worker": "".join(map(_source, ("net.js", "random.js", "worker.js"))),

@@ -1,10 +1,18 @@
+import functools
+import http.server
 import itertools
+import shutil
+import threading
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
 
 import l2l
+
+HTML = Path(__file__).resolve().parent.parent / "_build" / "html"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -23,6 +31,32 @@ def problem(generator):
     theta = l2l.init_params((1, 6, 5, 1), generator=generator, dtype=torch.float64)
     batch = l2l.SineTasks().sample(3, 5, 4, generator=generator, dtype=torch.float64)
     return theta, batch
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="session")
+def address():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=HTML))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
+        yield chromium
+        chromium.close()
 
 
 def pytest_terminal_summary(terminalreporter):

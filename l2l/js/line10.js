@@ -75,7 +75,8 @@ function buildLine10(root, panel, {styles, presets}) {
     bend: slider({label: "bend κ", min: 0, max: 0.5, step: 0.02, show: v => v.toFixed(2), onchange: set("bend")}),
     count: slider({label: "tasks", min: 1, max: 3, onchange: n => {
       forget();
-      const more = copy(presets.find(preset => preset.theta.length === state.dims && preset.tasks.length === 3).tasks);
+      const more = copy(presets.find(({tasks}) => tasks.length === 3).tasks)
+        .map(({c, h, a}) => ({c: c.slice(0, state.dims), h: h.slice(0, state.dims), a: state.dims === 1 ? 0 : a}));
       state.tasks = [...state.tasks, ...more.slice(state.tasks.length)].slice(0, n);
       refresh();
     }}),

@@ -15,7 +15,7 @@ function buildMetatrain(root, panel, settings) {
     steps: slider({label: "inner steps", min: 1, max: 5, onchange: set("steps")}),
     tasks: slider({label: "tasks a batch", min: 5, max: 50, step: 5, onchange: set("tasks")}),
     shots: slider({label: "points K", min: 2, max: 20, onchange: set("shots")}),
-    seed: slider({label: "seed", max: streams.train.length - 1, onchange: set("seed")}),
+    seed: slider({label: "seed", max: streams.length - 1, onchange: set("seed")}),
     fit: slider({label: "steps in the fit", max: 10, onchange: value => { state.fit = value; ask(); remember(); }}),
   };
   const start = button("Train", () => { going = !going; worker.postMessage({go: going}); label(); });
@@ -40,8 +40,8 @@ function buildMetatrain(root, panel, settings) {
   function reset() {
     going = false;
     seen = null;
-    worker.postMessage({go: false, settings: {...defaults, ...state, sizes, methods, family, last, testTasks: settings.testTasks,
-      train: streams.train[state.seed], heldOut: streams.heldOut[state.seed], metaTest: streams.metaTest}});
+    worker.postMessage({go: false, settings: {...defaults, ...state, sizes, methods, family, last, ...settings.measured,
+      train: streams[state.seed]}});
     for (const name of Object.keys(controls)) controls[name].value = state[name];
     label();
     remember();
@@ -66,8 +66,15 @@ function buildMetatrain(root, panel, settings) {
     fits.item("shade", "rect", {class: "l2l-shade", x: fits.px(Math.min(...task.x)), width: fits.px(Math.max(...task.x)) - fits.px(Math.min(...task.x)), y: 0, height: fits.h});
     fits.line("truth", grid, grid.map(truth), {color: "#8a8a8a", width: 5, opacity: 0.6});
     label();
+    root.l2l = {state, seen, going};
+    const whole = n => Math.round(n).toLocaleString("en-GB"), done = seen?.iteration ?? 0;
+    bar.value = done;
+    told.textContent = `${whole(done)} of ${whole(last)} iterations${seen?.rate ? `, ${whole(seen.rate)} a second` : ""}`;
+    table.replaceChildren(...methods.map(method => html("tr", {"data-method": method}, html("th", {scope: "row"}, styles[method].label),
+      ...(seen ? [seen.shown[method].history.norm.at(-1), ...[0, 1, 10].map(k => seen.shown[method].curve[k])].map(readable) : Array(4).fill("–"))
+        .map(text => html("td", {}, text)))));
     if (!seen) return;
-    const {iteration, rate, shown} = seen, all = methods.map(m => shown[m]);
+    const {iteration, shown} = seen, all = methods.map(m => shown[m]);
     room(norms, Math.max(200, iteration), Math.max(...all.flatMap(({history}) => history.norm.filter(Number.isFinite)), 1));
     for (const method of methods) {
       const {values, history, curve: errors} = shown[method];
@@ -77,12 +84,6 @@ function buildMetatrain(root, panel, settings) {
     }
     curve.line("now", [state.fit, state.fit], curve.y, {color: "currentColor", width: 1, opacity: 0.6});
     support.x.forEach((x, j) => fits.dot(`point ${j}`, x, support.y[j], {color: "currentColor"}, 5));
-    bar.value = iteration;
-    const whole = n => Math.round(n).toLocaleString("en-GB");
-    told.textContent = `${whole(iteration)} of ${whole(last)} iterations${rate ? `, ${whole(rate)} a second` : ""}`;
-    table.replaceChildren(...methods.map(method => html("tr", {"data-method": method}, html("th", {scope: "row"}, styles[method].label),
-      ...[shown[method].history.norm.at(-1), ...[0, 1, 10].map(k => shown[method].curve[k])].map(v => html("td", {}, readable(v))))));
-    root.l2l = {state, seen, going};
     if (!going) say();
   }
   const say = later(600, () => {

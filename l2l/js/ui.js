@@ -172,6 +172,7 @@ class Plot {
       root.focus({preventScroll: true});
       event.preventDefault();
     });
+    root.addEventListener("touchstart", event => event.preventDefault(), {passive: false});  // don't scroll
     root.addEventListener("pointermove", event => {
       if (!offset) return;
       const [x, y] = position(event);
@@ -232,9 +233,13 @@ class Address {
       if (here) apply(Object.fromEntries(new URLSearchParams(location.hash.slice(this.prefix.length))));
       return here;
     };
-    this.write = later(300, state => {
-      if (this.active) history.replaceState(history.state, "", this.prefix + new URLSearchParams(state));
-    });
+    const write = later(300, text => history.replaceState(history.state, "", this.prefix + text));
+    let last;
+    this.write = state => {  // from the first change on: to open a page changes nothing, and leaves others' states alone
+      const text = new URLSearchParams(state).toString();
+      if (this.active && last !== undefined && text !== last) write(text);
+      last = text;
+    };
     if (this.active) addEventListener("hashchange", read);
     if (read()) addEventListener("load", () => root.scrollIntoView({block: "start"}));
   }

@@ -10,7 +10,7 @@ function begin(settings) {
   const generator = new Generator(train);
   return {
     ...settings, batch, generator, iteration: 0, spent: 0,
-    held: sampleTasks(new Generator(heldOut), batch, family),
+    held: sampleTasks(new Generator(heldOut), {...batch, tasks: settings.heldOutTasks}, family),
     test: sampleTasks(new Generator(metaTest), {tasks: settings.testTasks, shots, query: 100}, family).map(({support, query}) => {
       const order = query.x.map((_, i) => i).sort((i, j) => query.x[i] - query.x[j]);  // for `sweep`
       return {support, query: {x: order.map(i => query.x[i]), y: order.map(i => query.y[i])}};
