@@ -17,6 +17,7 @@ FLOORS = [
     {"workers"},
     {"train"},
     {"report"},
+    {"explorer", "widgets"},
     {"__main__", "__init__"},
 ]
 PACKAGE = Path(l2l.__file__).parent
