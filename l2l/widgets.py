@@ -169,7 +169,8 @@ class Retrain(ipywidgets.VBox):
         except Exception as error:  # nobody would read it in the traceback of a thread
             ending = f"Ended early: {error if isinstance(error, FloatingPointError) else repr(error)}. "
         try:
-            self._draw()
+            if self._before or self._now:
+                self._draw()
             self._say(ending + self._summary())
         finally:
             self.train_button.disabled, self.stop_button.disabled = False, True
@@ -230,10 +231,8 @@ class Retrain(ipywidgets.VBox):
                     left.plot([], [], color="#555555", alpha=0.3, label="the result before")
             left.set(xlabel="outer iteration", ylabel="mean squared query error\nafter the inner steps")
             amplitudes = [t.run.task_family.amplitude[1] for t in (*self._before.values(), *self._now.values())]
-            worst = (
-                2 * max(amplitudes)
-            ) ** 2  # of outputs between -A and A; where steps diverge, lines leave the panel
-            left.set_ylim(top=min(left.get_ylim()[1], worst))
+            worst = (2 * max(amplitudes)) ** 2  # of outputs from -A to A
+            left.set_ylim(top=min(left.get_ylim()[1], worst))  # where steps diverge, lines leave the panel
             labelled = [zip(*ax.get_legend_handles_labels(), strict=True) for ax in (left, right)]
             legend = {label: handle for pairs in labelled for handle, label in pairs}
             figure.legend(legend.values(), legend.keys(), loc="outside upper center", ncols=5)
