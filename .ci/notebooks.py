@@ -1,7 +1,8 @@
 """Execute the book's notebooks in place: `python .ci/notebooks.py [NOTEBOOK ...]`; all of them by default.
 
 A second run on the same machine writes the same bytes, but for the times that pages measure: no progress bars are
-kept, and the metadata says nothing of the machine. Stops at the first cell that fails.
+kept, and the metadata says nothing of the machine. Nor are views of widgets, dead where no kernel runs: their still
+pictures are. Stops at the first cell that fails.
 """
 
 import os
@@ -17,6 +18,7 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def execute(path: Path) -> None:
@@ -26,6 +28,8 @@ def execute(path: Path) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            for output in cell.outputs:
+                output.get("data", {}).pop(WIDGET, None)
     notebook.metadata = nbformat.from_dict(METADATA)
     temporary = path.with_suffix(".tmp")
     nbformat.write(notebook, temporary)

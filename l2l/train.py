@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 
 import torch
@@ -35,7 +35,7 @@ def train(
     config: TrainConfig,
     task_family: SineTasks = SineTasks(),  # noqa: B008 (frozen)
     *,
-    progress: bool = True,
+    progress: bool | Callable[[Run], object] = True,
     out: str | os.PathLike | None = None,
     resume: bool = False,
     device: str | torch.device = "cpu",
@@ -52,7 +52,9 @@ def train(
     Args:
         config: what to train.
         task_family: where tasks come from.
-        progress: show a progress bar, in a terminal or a notebook.
+        progress: show a progress bar, in a terminal or a notebook. Or a function, to be called in place of it with
+            the Run so far: before the first update, and again at least every BLOCK updates and at every entry of the
+            history. An exception that it raises stops training there: `out` is written, and `train` raises it too.
         out: file for the run. Checkpoints go there too, at most one a second and one at the end, each
             written atomically in place of the one before.
         resume: continue from `out` if it exists. On the same machine the result has the bits of an uninterrupted run.
@@ -93,6 +95,7 @@ def train(
             run = _record(run, replicas, [pool.measure(replica) for replica in replicas])
         state, saved_at = (run, replicas), time.monotonic()
         try:
+            _report(progress, run)
             if compile or (compile is None and config.iterations >= COMPILE_FROM):
                 bar.set_postfix_str("compiling")
                 pool.compile()
@@ -107,6 +110,7 @@ def train(
                 if out is not None and time.monotonic() - saved_at >= SAVE_EVERY:
                     _save(out, *state)
                     saved_at = time.monotonic()
+                _report(progress, run)
         finally:
             if out is not None:
                 _save(out, *state)
@@ -169,7 +173,12 @@ def _resume(out, config: TrainConfig, task_family: SineTasks, device) -> tuple[R
     return run, unpack(flatten(run.theta), saved, device)
 
 
-def _progress_bar(config: TrainConfig, run: Run, progress: bool) -> tqdm:
-    seen = progress and (sys.stderr.isatty() or hasattr(builtins, "__IPYTHON__"))
+def _report(progress: bool | Callable[[Run], object], run: Run) -> None:
+    if callable(progress):
+        progress(run)
+
+
+def _progress_bar(config: TrainConfig, run: Run, progress: bool | Callable) -> tqdm:
+    seen = progress and not callable(progress) and (sys.stderr.isatty() or hasattr(builtins, "__IPYTHON__"))
     label = f"{config.method} × {len(config.seeds)} seeds" if len(config.seeds) > 1 else config.method
     return tqdm(total=config.iterations, initial=run.iteration, desc=label, disable=not seen, leave=False)

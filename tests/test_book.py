@@ -33,7 +33,7 @@ def test_every_image_exists_and_has_alt_text(page):
         source, alt = (re.search(rf'{name}="([^"]*)"', tag) for name in ("src", "alt"))
         assert alt, tag
         assert alt[1].strip(), tag
-        assert source[1].startswith("data:") or ((HTML / page).parent / source[1]).exists(), tag[:300]
+        assert source[1].startswith("data:image/") or ((HTML / page).parent / source[1]).exists(), tag[:200]
 
 
 def test_root_page_leads_to_the_book_and_jekyll_is_off():

@@ -17,7 +17,7 @@ FLOORS = [
     {"workers"},
     {"train"},
     {"report"},
-    {"explorer"},
+    {"explorer", "widgets"},
     {"__main__", "__init__"},
 ]
 PACKAGE = Path(l2l.__file__).parent

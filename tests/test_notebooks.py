@@ -69,6 +69,13 @@ class TestNotebook:
                 assert output["output_type"] != "error"
                 assert output.get("name") != "stderr"
 
+    def test_no_widget_is_kept_but_its_still_picture(self, path):
+        for cell in code_cells(load(path)):
+            for output in cell["outputs"]:
+                assert not any("widget" in kind for kind in output.get("data", {}))
+                if "widgets.retrain(" in source(cell):
+                    assert "<img alt=" in "".join(output["data"]["text/html"])
+
     def test_it_uses_the_library(self, path):
         text = "\n".join(map(source, code_cells(load(path))))
         assert re.search(r"^import l2l$", text, flags=re.M)

@@ -243,6 +243,31 @@ def test_progress_shows_iterations_rate_and_loss_on_a_terminal_only(monkeypatch)
             assert all(part in text for part in ("maml", "/60", "it/s", "loss ", "<"))
 
 
+def test_progress_may_be_a_function_of_the_run_so_far(monkeypatch):
+    monkeypatch.setattr("sys.stderr", Terminal())
+    monkeypatch.setattr(engine, "BLOCK", 20)
+    seen = []
+    assert_same(train(SMALL, progress=seen.append), train(SMALL, progress=False))
+    assert [run.iteration for run in seen] == [0, 10, 20, 25, 40, 50, 60]
+    assert [run.history["iteration"].tolist()[-1] for run in seen] == [0, 0, 0, 25, 25, 50, 60]
+    assert_same(seen[-1], train(SMALL, progress=False))
+    assert sys.stderr.getvalue() == ""
+
+
+def test_an_exception_in_progress_stops_training_and_keeps_what_is_there(tmp_path, monkeypatch):
+    def stop(run):
+        if run.iteration == stops_at:
+            raise Stop
+
+    monkeypatch.setattr(engine, "BLOCK", 20)
+    for stops_at in (0, 40):
+        out = tmp_path / f"{stops_at}.safetensors"
+        with pytest.raises(Stop):
+            train(SMALL, progress=stop, out=out)
+        assert Run.load(out).iteration == stops_at
+        assert_same(train(SMALL, out=out, resume=True), train(SMALL))
+
+
 @pytest.mark.parametrize("compile", [False, True])
 def test_interruption_keeps_a_checkpoint_and_resume_continues(tmp_path, monkeypatch, compile):
     train_ = compiled_or_skip if compile else train

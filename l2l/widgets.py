@@ -1,0 +1,285 @@
+"""A widget for notebooks with a live kernel: with `retrain` the reader trains again, with settings of their own.
+
+Where no kernel runs, as in a page of the book, it shows a still picture and says how to run it.
+"""
+
+import base64
+import html
+import io
+import math
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import ipywidgets
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from l2l.config import TrainConfig
+from l2l.plots import HOUSE_STYLE, METHOD_STYLE, plot_adaptation_curves, plot_mean
+from l2l.report import meta_test, meta_test_batch
+from l2l.run import Run
+from l2l.tasks import SineTasks
+from l2l.train import COMPILE_FROM, train
+
+TEST_TASKS = 200  # on which both panels measure
+ADAPTATION_STEPS = 10  # that the right panel shows at least
+POINTS = 25  # of a training curve
+PREVIEW = 200  # iterations of the still picture
+REDRAW_EVERY = 0.5  # seconds; drawing takes some 0.2 of them
+HOW_TO_RUN = (
+    "This is a still picture. To train with settings of your own, open the page in Jupyter or Colab, run its cells "
+    "from the top down to this one, and press <b>Train</b>."
+)
+
+
+def retrain(
+    methods: Sequence[str] = ("maml",),
+    *,
+    iterations: int = 1_000,
+    task_family: SineTasks = SineTasks(),  # noqa: B008 (frozen)
+    **settings,
+) -> "Retrain":
+    """Train methods one after the other, from sliders, and see how well each has learnt to learn.
+
+    Both panels show the mean query error on the same unseen tasks: after as many steps as in training, against the
+    outer iteration; and after 0, 1, 2, … steps, at the end. The result before stays in pale, for comparison.
+
+    Args:
+        methods: which to train, of "maml", "fomaml" and "pretrain".
+        iterations: outer updates of each, at first.
+        task_family: where tasks come from, at first.
+        settings: further fields of TrainConfig. Those with a control start there, the others stay.
+
+    Returns:
+        Retrain, a widget.
+
+    Raises:
+        TypeError, ValueError: a bad setting, as for TrainConfig; methods that repeat; more than one seed; or an alpha
+            of 0, which has no place on a logarithmic slider.
+    """
+    return Retrain(methods, task_family, {"iterations": iterations} | settings)
+
+
+@dataclass
+class Trace:
+    """What the panels show of one method."""
+
+    run: Run
+    """The run so far."""
+    iterations: list[int] = field(default_factory=list)
+    """When the error was measured."""
+    errors: list[float] = field(default_factory=list)
+    """Mean query error after `config.steps` steps, at each of these."""
+    curve: np.ndarray | None = None
+    """Query errors [steps+1, 1, T] at the end; None while the method trains."""
+
+
+class Stopped(Exception):
+    """The reader pressed Stop."""
+
+
+class Retrain(ipywidgets.VBox):
+    """The widget that `retrain` gives. A page without a kernel shows a still picture of it.
+
+    Attributes:
+        controls: name → slider or field: `alpha`, `steps`, `shots`, `amplitude`, `phase`, `iterations`, `seed`.
+        train_button, stop_button: buttons.
+        thread: trains, from the first press of Train on.
+    """
+
+    def __init__(self, methods: Sequence[str], task_family: SineTasks, settings: Mapping):
+        self._methods, self._family, self._given = tuple(methods), task_family, dict(settings)
+        if not self._methods or len(set(self._methods)) < len(self._methods):
+            raise ValueError(f"methods must be distinct and at least one, got {methods!r}")
+        start, *_ = (TrainConfig(**self._given, method=method) for method in self._methods)
+        if len(start.seeds) > 1:
+            raise ValueError(f"seeds must be one seed here, got {start.seeds}")
+        if start.alpha == 0:
+            raise ValueError("alpha must be above 0 here, where its slider is logarithmic, got 0")
+        self.controls = _controls(start, task_family)
+        self.train_button = ipywidgets.Button(description="Train", icon="play", button_style="primary")
+        self.stop_button = ipywidgets.Button(description="Stop", icon="stop", disabled=True)
+        self.train_button.on_click(self._start)
+        self.stop_button.on_click(self._ask_to_stop)
+        self._bar, self._message, self._picture = ipywidgets.IntProgress(), ipywidgets.HTML(), ipywidgets.HTML()
+        self._before: dict[str, Trace] = {}
+        self._now: dict[str, Trace] = {}
+        self._stop, self.thread, self._drawn_at = threading.Event(), None, -math.inf
+        columns = ipywidgets.Layout(grid_template_columns="repeat(auto-fit, minmax(22em, 1fr))")
+        row = [self.train_button, self.stop_button, self._bar]
+        super().__init__([
+            ipywidgets.GridBox(list(self.controls.values()), layout=columns),
+            ipywidgets.HBox(row, layout=ipywidgets.Layout(flex_flow="row wrap")),
+            self._message,
+            self._picture,
+        ])  # fmt: skip
+
+    @property
+    def runs(self) -> dict[str, Run]:
+        """Method → Run of the last training, as `train` gives it; so far, or cut short, where it was stopped."""
+        return {method: trace.run for method, trace in self._now.items()}
+
+    def settings(self) -> tuple[list[TrainConfig], SineTasks]:
+        """Return what the controls ask for: the config of each method, and the family of tasks.
+
+        Raises:
+            TypeError, ValueError: a value out of range.
+        """
+        value = {name: control.value for name, control in self.controls.items()}
+        middle, width = sum(self._family.phase) / 2, value["phase"] * math.pi
+        family = replace(
+            self._family,
+            amplitude=(self._family.amplitude[0], value["amplitude"]),
+            phase=(middle - width / 2, middle + width / 2),
+        )
+        chosen = {name: value[name] for name in ("alpha", "steps", "shots", "iterations")} | {"seeds": (value["seed"],)}
+        often = {"log_every": max(1, value["iterations"] // POINTS)}  # which does not change the result
+        return [TrainConfig(**often | self._given | chosen | {"method": method}) for method in self._methods], family
+
+    def _start(self, _button) -> None:
+        if self.train_button.disabled:  # a press on its way while the button was being switched off
+            return
+        try:
+            configs, family = self.settings()
+        except (TypeError, ValueError) as error:
+            self._say(f"Not trained: {error}.")
+            return
+        self._before, self._now = self._now or self._before, {}
+        self._stop.clear()
+        self.train_button.disabled, self.stop_button.disabled = True, False
+        self.thread = threading.Thread(target=self._work, args=(configs, family), daemon=True)
+        self.thread.start()
+
+    def _ask_to_stop(self, _button) -> None:
+        self._stop.set()
+        self.stop_button.disabled = True
+
+    def _work(self, configs: Sequence[TrainConfig], family: SineTasks) -> None:
+        """Train all methods; show and keep what there is, however it ends."""
+        self._bar.value, self._bar.max = 0, sum(config.iterations for config in configs)
+        ending = ""
+        try:
+            for config in configs:
+                self._train(config, family)
+        except Stopped:
+            ending = "Stopped. "
+        except Exception as error:  # nobody would read it in the traceback of a thread
+            ending = f"Ended early: {error if isinstance(error, FloatingPointError) else repr(error)}. "
+        try:
+            if self._before or self._now:
+                self._draw()
+            self._say(ending + self._summary())
+        finally:
+            self.train_button.disabled, self.stop_button.disabled = False, True
+
+    def _train(self, config: TrainConfig, family: SineTasks) -> None:
+        label, done = METHOD_STYLE[config.method]["label"], self._bar.value
+
+        def look(run: Run) -> None:
+            trace = self._now.setdefault(config.method, Trace(run))
+            trace.run = run
+            trace.iterations.append(run.iteration)
+            trace.errors.append(query_errors(run, config.steps)[-1].mean())
+            self._bar.value = done + run.iteration
+            now = f"iteration {run.iteration:,} of {config.iterations:,}."
+            if run.iteration == 0 and config.iterations >= COMPILE_FROM:
+                now = "compiling, for some 10 to 30 seconds; Stop takes effect after that."
+            self._say(f"{label}: {now}")
+            if time.monotonic() - self._drawn_at >= REDRAW_EVERY:
+                self._draw()
+            if self._stop.is_set():
+                raise Stopped
+
+        try:
+            train(config, family, progress=look)
+        finally:
+            if config.method in self._now:
+                trace = self._now[config.method]
+                trace.curve = query_errors(trace.run, max(ADAPTATION_STEPS, config.steps))
+
+    def _summary(self) -> str:
+        ended = {METHOD_STYLE[m]["label"]: t for m, t in self._now.items() if t.curve is not None}
+        if not ended:
+            return ""
+        steps = len(next(iter(ended.values())).curve) - 1
+        text = "; ".join(
+            f"{name} ({t.run.iteration:,} iterations) mean {t.curve[-1].mean():.3g},"
+            f" median {np.median(t.curve[-1]):.3g}"
+            for name, t in ended.items()
+        ).replace("inf", "∞")
+        return f"Query error after {steps} adaptation steps, on {TEST_TASKS} unseen tasks: {text}."
+
+    def _say(self, sentence: str) -> None:
+        self._message.value = html.escape(sentence)
+
+    def _draw(self) -> None:
+        # By Figure itself: pyplot's figures belong to the main thread.
+        with plt.rc_context(HOUSE_STYLE):
+            figure = Figure(figsize=(8, 3.8))
+            left, right = figure.subplots(1, 2, sharey=True)
+            for traces in filter(None, (self._before, self._now)):
+                for method, trace in traces.items():
+                    plot_mean(trace.iterations, np.array(trace.errors)[:, None], left, method=method)
+                plot_adaptation_curves({m: t.curve for m, t in traces.items() if t.curve is not None}, right)
+                right.get_legend().remove()
+                if traces is self._before:
+                    for artist in (*left.lines, *right.lines, *right.collections):
+                        artist.set(alpha=0.3 * (artist.get_alpha() or 1), label="_before")
+                    left.plot([], [], color="#555555", alpha=0.3, label="the result before")
+            left.set(xlabel="outer iteration", ylabel="mean squared query error\nafter the inner steps")
+            amplitudes = [t.run.task_family.amplitude[1] for t in (*self._before.values(), *self._now.values())]
+            worst = (2 * max(amplitudes)) ** 2  # of outputs from -A to A
+            left.set_ylim(top=min(left.get_ylim()[1], worst))  # where steps diverge, lines leave the panel
+            labelled = [zip(*ax.get_legend_handles_labels(), strict=True) for ax in (left, right)]
+            legend = {label: handle for pairs in labelled for handle, label in pairs}
+            figure.legend(legend.values(), legend.keys(), loc="outside upper center", ncols=5)
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+        alt = (
+            "Two panels with a logarithmic axis of the query error, on the left against the outer iteration, on the "
+            f"right against adaptation steps at the end. {self._summary()}"
+        )
+        source = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        self._picture.value = f'<img alt="{html.escape(alt)}" src="{source}" style="max-width: 100%">'
+        self._drawn_at = time.monotonic()
+
+    def _repr_mimebundle_(self, **kwargs) -> dict:
+        if not self._picture.value:  # a small real result, which is kept for no comparison
+            configs, family = self.settings()
+            few, self._drawn_at = min(PREVIEW, configs[0].iterations), math.inf  # drawn once, at the end
+            short = {"iterations": few, "log_every": max(1, few // 5), "checkpoint_at": ()}
+            self._work([replace(config, **short) for config in configs], family)
+            self._now = {}
+        still = f"{self._picture.value}<figcaption>{self._message.value} {HOW_TO_RUN}</figcaption>"
+        bundle = {"text/plain": "A widget to train with", "text/html": f"<figure>{still}</figure>"}
+        return (super()._repr_mimebundle_(**kwargs) or {}) | bundle
+
+
+def query_errors(run: Run, steps: int) -> np.ndarray:
+    """Return the query errors [steps+1, 1, T] of a run of one seed, on tasks that no training saw."""
+    batch = meta_test_batch(run, TEST_TASKS, run.config.shots)
+    return meta_test(run, batch, alpha=run.config.alpha, steps=steps, optimizer="sgd")["query"]
+
+
+def _controls(start: TrainConfig, family: SineTasks) -> dict[str, ipywidgets.DOMWidget]:
+    """Return a control for each setting, which begins there; its range is wide enough to hold it."""
+    amplitude, width = family.amplitude[1], (family.phase[1] - family.phase[0]) / math.pi
+    log_alpha = math.log10(start.alpha)
+    of = {
+        "alpha": (ipywidgets.FloatLogSlider, "inner step size α", start.alpha,
+                  {"min": min(-4, log_alpha), "max": max(0, log_alpha), "step": 0.05}),
+        "steps": (ipywidgets.IntSlider, "inner steps", start.steps, {"max": max(10, start.steps)}),
+        "shots": (ipywidgets.IntSlider, "shots K", start.shots, {"min": 1, "max": max(40, start.shots)}),
+        "amplitude": (ipywidgets.FloatSlider, "largest amplitude", amplitude,
+                      {"min": family.amplitude[0], "max": max(10, amplitude), "step": 0.1}),
+        "phase": (ipywidgets.FloatSlider, "phase width / π", width, {"max": max(2, width), "step": 0.01}),
+        "iterations": (ipywidgets.IntText, "iterations", start.iterations, {}),
+        "seed": (ipywidgets.IntText, "seed", start.seeds[0], {}),
+    }  # fmt: skip
+    return {
+        name: kind(value, description=text, style={"description_width": "9em"}, layout={"width": "21em"}, **bounds)
+        for name, (kind, text, value, bounds) in of.items()
+    }
