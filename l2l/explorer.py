@@ -5,7 +5,6 @@ torch. Each explorer is one piece of HTML that holds all it needs: nothing is lo
 """
 
 import base64
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -28,6 +27,7 @@ from l2l.plots import (
     plot_adaptation_curves,
     plot_gradient_norms,
     plot_half_axis_fit,
+    png_source,
 )
 from l2l.report import HALF_AXIS_TASK, half_axis_fit, meta_test, meta_test_batch
 from l2l.run import Run
@@ -50,12 +50,13 @@ class Explorer:
         start = f"mount({json.dumps(kind)}, (root, panel) => {build_name(kind)}(root, panel, {_literal(settings)}));"
         self.html = (
             f'<div class="l2l-explorer" data-kind="{kind}">\n<style>\n{_source("explorer.css")}</style>\n'
-            f'<figure class="l2l-still"><img alt="{alt}" src="data:image/png;base64,{_png(figure)}">'
+            f'<figure class="l2l-still"><img alt="{alt}" src="{png_source(figure, dpi=90)}">'
             "<figcaption>A still picture. Where JavaScript runs, you can move everything in it.</figcaption></figure>\n"
             f"<script>\n(() => {{\n{''.join(map(_source, ('ui.js', *scripts)))}{start}\n}})();\n</script>\n</div>"
         )
 
         self._kind = kind
+        plt.close(figure)
 
     def __repr__(self) -> str:
         return f"<explorer {self._kind!r}>"
@@ -299,10 +300,3 @@ def _source(name: str) -> str:
 
 def _literal(value) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _png(figure: Figure) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90, metadata={"Software": None})
-    plt.close(figure)
-    return base64.b64encode(buffer.getvalue()).decode()

@@ -1,10 +1,13 @@
 """Figures from arrays and an Axes, in the house style: one colour and one line style for each method."""
 
+import base64
+import io
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from l2l.stats import confidence_interval
@@ -132,3 +135,10 @@ def plot_half_axis_fit(
         linestyle = (":", "--", "-")[round(2 * i / max(1, len(fits) - 1))]
         ax.plot(x, outputs, color=style["color"], linestyle=linestyle, label=label, alpha=0.55 + 0.45 * (i > 0))
     ax.set_title(style["label"])
+
+
+def png_source(figure: Figure, *, dpi: int) -> str:
+    """Return a figure as the source of an HTML image: a PNG in base64, the same bytes for the same figure."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

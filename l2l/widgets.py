@@ -3,9 +3,7 @@
 Where no kernel runs, as in a page of the book, it shows a still picture and says how to run it.
 """
 
-import base64
 import html
-import io
 import math
 import threading
 import time
@@ -18,7 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from l2l.config import TrainConfig
-from l2l.plots import HOUSE_STYLE, METHOD_STYLE, plot_adaptation_curves, plot_mean
+from l2l.plots import HOUSE_STYLE, METHOD_STYLE, plot_adaptation_curves, plot_mean, png_source
 from l2l.report import meta_test, meta_test_batch
 from l2l.run import Run
 from l2l.tasks import SineTasks
@@ -236,13 +234,11 @@ class Retrain(ipywidgets.VBox):
             labelled = [zip(*ax.get_legend_handles_labels(), strict=True) for ax in (left, right)]
             legend = {label: handle for pairs in labelled for handle, label in pairs}
             figure.legend(legend.values(), legend.keys(), loc="outside upper center", ncols=5)
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+            source = png_source(figure, dpi=100)
         alt = (
             "Two panels with a logarithmic axis of the query error, on the left against the outer iteration, on the "
             f"right against adaptation steps at the end. {self._summary()}"
         )
-        source = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
         self._picture.value = f'<img alt="{html.escape(alt)}" src="{source}" style="max-width: 100%">'
         self._drawn_at = time.monotonic()
 

@@ -1,6 +1,5 @@
 """The built pages, as files and in a real browser. `make book` builds them; `make test` does so first."""
 
-import itertools
 import re
 from pathlib import Path
 
@@ -13,16 +12,6 @@ TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
 PAGES = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
 WIDTHS = {"phone": (390, 844), "tablet": (820, 1180), "desktop": (1280, 900)}
 SCREENSHOTS = ROOT / "_build" / "screenshots"
-
-# What unfolds has settled in half a second. Only violations are kept: one line for each element.
-AXE = """() => {
-    const rules = Object.fromEntries(axe.getRules(["experimental"]).map(rule => [rule.ruleId, {enabled: true}]));
-    const lines = ({id, nodes}) => nodes.map(node => `${id}: ${node.target} ${node.html.slice(0, 120)}`);
-    window.found = new Promise(settled => setTimeout(settled, 500))
-        .then(() => document.getAnimations().forEach(animation => animation.cancel()))
-        .then(() => axe.run({rules, resultTypes: ["violations"]}))
-        .then(({violations}) => violations.flatMap(lines));
-}"""
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -76,26 +65,6 @@ def test_in_the_browser(browser, address, page, width, scheme):
     assert tab.evaluate("document.documentElement.dataset.theme") == scheme
     tab.screenshot(path=SCREENSHOTS / f"{Path(page).name}-{width}-{scheme}.png", full_page=True)
     context.close()
-
-
-@pytest.mark.parametrize("page", [*PAGES, "genindex", "py-modindex", "search"])
-def test_accessible(browser, address, page):
-    """axe finds nothing wrong, its experimental rules included, with everything unfolded."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    tabs = {}
-    for width, scheme in itertools.product(("phone", "desktop"), ("light", "dark")):
-        across, down = WIDTHS[width]
-        context = browser.new_context(viewport={"width": across, "height": down}, color_scheme=scheme)
-        tabs[width, scheme] = tab = context.new_page()
-        tab.goto(f"{address}/{page}.html", wait_until="networkidle")
-        tab.evaluate(axe.axe_script)
-        tab.evaluate("document.querySelectorAll('summary, button.toggle-button').forEach(part => part.click())")
-        tab.evaluate(AXE)  # begins; the four tabs work at the same time
-    found = []
-    for (width, scheme), tab in tabs.items():
-        found += [f"{page}, {width}, {scheme}: {trouble}" for trouble in tab.evaluate("window.found")]
-        tab.context.close()
-    assert not found, "\n".join(found)
 
 
 def test_from_disk_without_a_server(browser):

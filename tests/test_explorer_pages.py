@@ -166,6 +166,13 @@ def test_adapt_every_control_changes_the_numbers_to_torchs(tab, book):
     assert_numbers_are_torchs(shown)
 
 
+def test_values_between_the_sliders_positions_are_shown_as_they_are(tab, book):
+    shown = Explorer(tab, book, "adapt", A=3.14, b=2.71, alpha=0.012, steps=7, x="-2.5,0.1,3.3", e="0,0,0.25")
+    assert_numbers_are_torchs(shown)
+    for label, text in (("amplitude A", "3.14"), ("phase b", "2.71"), ("step size α", "0.012"), ("noise", "0.00")):
+        assert shown.root.get_by_label(label, exact=True).get_attribute("aria-valuetext") == text
+
+
 def test_adapt_plays(tab, book):
     shown = Explorer(tab, book, "adapt", steps=0, x="-2,1", e="0,0")
     shown.press("Play")

@@ -155,7 +155,6 @@ function buildAdapt(root, panel, settings) {
   delete state.name;
   state.e = state.x.map(() => 0);
   const address = new Address(root, compact ? "try" : "adapt", given => {
-    const within = (text, low, high, otherwise) => text === undefined || !Number.isFinite(+text) ? otherwise : clamp(+text, low, high);
     const x = numbers(given.x).slice(0, 20).map(value => clamp(value, low, high)), e = numbers(given.e);
     if (x.length) Object.assign(state, {x, e: x.map((_, j) => clamp(e[j] ?? 0, -8, 8))});
     Object.assign(state, {

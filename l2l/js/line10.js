@@ -233,7 +233,6 @@ function buildLine10(root, panel, {styles, presets}) {
     forget();
     Object.assign(state, {dims, theta: theta.map(v => clamp(v, -2.9, 2.9)), tasks: Array.from({length: count}, (_, i) => ({
       c: c.slice(dims * i, dims * (i + 1)).map(v => clamp(v, -2.5, 2.5)), h: h.slice(dims * i, dims * (i + 1)).map(v => clamp(v, SMALLEST, LARGEST)), a: a[i]}))});
-    const within = (text, low, high, otherwise) => text === undefined || !Number.isFinite(+text) ? otherwise : clamp(+text, low, high);
     Object.assign(state, {alpha: within(given.alpha, 0.05, 1.2, state.alpha), steps: Math.round(within(given.steps, 1, 10, state.steps)), bend: within(given.bend, 0, 0.5, state.bend), equal: given.equal === "1"});
     if (root.dataset.live === "yes") refresh();
   });

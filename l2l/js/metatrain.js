@@ -93,9 +93,9 @@ function buildMetatrain(root, panel, settings) {
 
   const NAMES = ["alpha", "steps", "tasks", "shots", "seed", "fit"];
   const address = new Address(root, "metatrain", given => {
-    for (const name of NAMES) if (given[name] !== undefined && Number.isFinite(+given[name])) {
-      controls[name].value = +given[name];
-      state[name] = controls[name].value;  // what the slider allows
+    for (const name of NAMES) {
+      const asked = within(given[name], ...controls[name].bounds, state[name]);
+      state[name] = name === "alpha" ? asked : Math.round(asked);
     }
     if (root.dataset.live === "yes") reset();
   });

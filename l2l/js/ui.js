@@ -25,25 +25,30 @@ function readable(value) {  // a number as people write it
 let names = 0;
 const newName = () => `l2l-${++names}-${Math.random().toString(36).slice(2, 7)}`;
 
-// A labelled slider. `values` may list what its positions mean; otherwise they are numbers from min to max.
+// A labelled slider. `values` may list what its positions mean; otherwise they are numbers from min to max. A value that
+// it is given, by an address for one, is kept and shown as it is, with the thumb at the nearest position.
 function slider({label, min = 0, max, step = 1, values, show = String, onchange}) {
   const id = newName(), output = html("output", {for: id, "aria-hidden": "true"});
   const range = values ? {min: 0, max: values.length - 1, step: 1} : {min, max, step};
-  const input = html("input", {type: "range", id, ...range, oninput: () => { shown(); onchange(control.value); }});
-  const shown = () => {
-    output.textContent = show(control.value);
+  let held;
+  const hold = value => {
+    held = value;
+    output.textContent = show(held);
     input.setAttribute("aria-valuetext", output.textContent);
   };
-  const control = {
+  const input = html("input", {type: "range", id, ...range, oninput: () => {
+    hold(values ? values[+input.value] : +input.value);
+    onchange(held);
+  }});
+  return {
     root: html("div", {class: "l2l-control"}, html("label", {for: id}, label), input, output),
-    input,
-    get value() { return values ? values[+input.value] : +input.value; },
+    get value() { return held; },
     set value(value) {
       input.value = values ? values.indexOf(values.reduce((a, b) => Math.abs(b - value) < Math.abs(a - value) ? b : a)) : value;
-      shown();
+      hold(value);
     },
+    bounds: values ? [values[0], values.at(-1)] : [min, max],
   };
-  return control;
 }
 
 function checkbox({label, onchange}, ...more) {
@@ -245,6 +250,9 @@ class Address {
   }
 }
 
+// What an address says, where it says something that can be.
+const within = (text, low, high, otherwise) =>
+  text === undefined || !Number.isFinite(+text) ? otherwise : clamp(+text, low, high);
 const numbers = text => text ? text.split(",").map(Number).filter(Number.isFinite) : [];
 
 // Puts an explorer in place of its still picture. If that fails, the picture stays.
