@@ -1,10 +1,8 @@
-// Corrections to markup that the theme and Sphinx fix in their own files.
+// Corrections to markup that the theme and Sphinx write themselves.
 
 // Names that differ from what is seen: the text itself (“Show code cell source”, “Search Ctrl+K”) is the name.
 for (const part of document.querySelectorAll("summary[aria-label], .search-button-field"))
   part.removeAttribute("aria-label");
-// The button of the colour mode has a name, so its icons need none.
-for (const icon of document.querySelectorAll(".theme-switch")) icon.removeAttribute("title");
 // doc-biblioentry is deprecated, and was never allowed within a list.
 for (const entry of document.querySelectorAll("[role=doc-biblioentry]")) entry.setAttribute("role", "listitem");
 // The indexes are lists laid out as tables, without a header.
