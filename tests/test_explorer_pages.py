@@ -353,6 +353,15 @@ def test_line10_directions_are_autograds(tab, book, state):
     assert_directions_are_autograds(shown)
 
 
+def test_line10_where_steps_explode(tab, book):
+    extreme = {"theta": "2.9,-2", "c": "-2,2,2,2", "h": "4,4,0.08,4", "a": "0,9", "alpha": 1.2, "steps": 10, "bend": 0.5}
+    shown = Explorer(tab, book, "line10", d=2, **extreme)
+    shown.press("Play")
+    tab.wait_for_function("() => !document.querySelector('[data-kind=line10]').l2l.playing")
+    shown.settle()
+    assert {row[3] for row in shown.rows().values()} == {"runs away"}
+
+
 def test_line10_controls(tab, book):
     shown = Explorer(tab, book, "line10")
 

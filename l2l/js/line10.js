@@ -99,7 +99,7 @@ function buildLine10(root, panel, {styles, presets}) {
       const here = places[way].at(-1), v = direction(way, state.tasks, here, state), small = 1e-4;
       const curvature = norm(here.map((_, j) => norm(add(direction(way, state.tasks, here.map((t, q) => t + (q === j) * small), state), -1, v)) / small));
       const next = add(here, -0.5 / Math.max(curvature, 1e-9), v), move = norm(add(next, -1, here));
-      if (!(norm(here) < 50) || !(move > 1e-7)) continue;
+      if (!(norm(here) < 50) || move <= 1e-7) continue;
       places[way].push(next);
       moving = true;
     }

@@ -116,10 +116,10 @@ class Plot {
     return Math.abs(t) >= 1e4 ? `${t / 1000}k` : String(t).replace("-", "−");
   }
 
-  px(x) { return (x - this.x[0]) / (this.x[1] - this.x[0]) * this.w; }
+  px(x) { return clamp((x - this.x[0]) / (this.x[1] - this.x[0]) * this.w, -9999, 9999); }  // further out, browsers draw nothing
   py(y) {
     const at = this.log ? Math.log(Math.max(y, 1e-300) / this.y[0]) / Math.log(this.y[1] / this.y[0]) : (y - this.y[0]) / (this.y[1] - this.y[0]);
-    return clamp((1 - at) * this.h, -9999, 9999);  // further out, browsers draw nothing
+    return clamp((1 - at) * this.h, -9999, 9999);
   }
   toX(px) { return this.x[0] + px / this.w * (this.x[1] - this.x[0]); }
   toY(py) { return this.y[0] + (1 - py / this.h) * (this.y[1] - this.y[0]); }
