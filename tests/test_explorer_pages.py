@@ -354,8 +354,8 @@ def test_line10_directions_are_autograds(tab, book, state):
 
 
 def test_line10_where_steps_explode(tab, book):
-    extreme = {"theta": "2.9,-2", "c": "-2,2,2,2", "h": "4,4,0.08,4", "a": "0,9", "alpha": 1.2, "steps": 10, "bend": 0.5}
-    shown = Explorer(tab, book, "line10", d=2, **extreme)
+    tasks = {"c": "-2,2,2,2", "h": "4,4,0.08,4", "a": "0,9"}
+    shown = Explorer(tab, book, "line10", d=2, theta="2.9,-2", **tasks, alpha=1.2, steps=10, bend=0.5)
     shown.press("Play")
     tab.wait_for_function("() => !document.querySelector('[data-kind=line10]').l2l.playing")
     shown.settle()
