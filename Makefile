@@ -25,8 +25,9 @@ book: $(VENV)/.installed ## build the pages, with warnings as errors
 	@touch _build/.built
 	@echo "Open $(CURDIR)/_build/html/index.html"
 
-test: book ## run every test, and every notebook
-	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 900 -n 2 --dist loadscope --durations 8 book tests
+test: book ## run every notebook, and every test
+	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 900 book  # they train on all cores
+	$(BIN)/python -m pytest -n 2 --dist loadscope --durations 8 tests
 
 notebooks: $(VENV)/.installed ## execute all notebooks again, in place
 	$(BIN)/python .ci/notebooks.py
