@@ -1,9 +1,7 @@
 import functools
 import http.server
-import itertools
 import shutil
 import threading
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -57,16 +55,3 @@ def browser():
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
         yield chromium
         chromium.close()
-
-
-def pytest_terminal_summary(terminalreporter):
-    """Print how long each notebook ran: a chapter should take a minute at most, warm and alone."""
-    seconds = Counter()
-    for report in itertools.chain(*terminalreporter.stats.values()):
-        notebook, cell, _ = getattr(report, "nodeid", "").partition(".ipynb::")
-        if cell:
-            seconds[f"{notebook}.ipynb"] += report.duration
-    if seconds:
-        terminalreporter.section("seconds for each notebook")
-        for notebook, taken in sorted(seconds.items()):
-            terminalreporter.write_line(f"{taken:6.1f}  {notebook}")
