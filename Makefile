@@ -21,7 +21,7 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 	@touch $@
 
 book: $(VENV)/.installed ## build the pages, with warnings as errors
-	$(BIN)/jupyter-book build . -W -n --keep-going -q $(if $(shell find book/_static book/_ext -newer _build/.built 2>/dev/null),--all)
+	$(BIN)/jupyter-book build . -W -n --keep-going -q $(if $(shell find book/_static book/_ext book/_templates -newer _build/.built 2>/dev/null),--all)
 	@touch _build/.built
 	@echo "Open $(CURDIR)/_build/html/index.html"
 

@@ -24,12 +24,13 @@ from l2l.plots import (
     MARKERS,
     METHOD_STYLE,
     POINT_STYLE,
+    TRUTH_STYLE,
     plot_adaptation_curves,
     plot_gradient_norms,
     plot_half_axis_fit,
     png_source,
 )
-from l2l.report import HALF_AXIS_TASK, half_axis_fit, meta_test, meta_test_batch
+from l2l.report import HALF_AXIS_TASK, half_axis_fit, half_axis_points, meta_test, meta_test_batch
 from l2l.run import Run
 from l2l.tasks import HELD_OUT, META_TEST, TRAIN, SineTasks, stream
 from l2l.workers import HELD_OUT_TASKS
@@ -47,7 +48,8 @@ class Explorer:
     """
 
     def __init__(self, kind: str, scripts: tuple[str, ...], settings: dict, figure: Figure, alt: str):
-        start = f"mount({json.dumps(kind)}, (root, panel) => {build_name(kind)}(root, panel, {_literal(settings)}));"
+        build = f"build{kind.capitalize()}(root, panel, {_literal(settings)})"
+        start = f"mount({json.dumps(kind)}, (root, panel) => {build});"
         self.html = (
             f'<div class="l2l-explorer" data-kind="{kind}">\n<style>\n{_source("explorer.css")}</style>\n'
             f'<figure class="l2l-still"><img alt="{alt}" src="{png_source(figure, dpi=90)}">'
@@ -63,11 +65,6 @@ class Explorer:
 
     def _repr_html_(self) -> str:
         return self.html
-
-
-def build_name(kind: str) -> str:
-    """Return the name of the JavaScript function that builds an explorer."""
-    return f"build{kind[0].upper()}{kind[1:]}"
 
 
 def adapt(runs: Mapping[str, Run] | None = None, *, compact: bool = False) -> Explorer:
@@ -99,7 +96,7 @@ def adapt(runs: Mapping[str, Run] | None = None, *, compact: bool = False) -> Ex
         "sizes": first.config.sizes,
         "weights": weights,
         "iterations": iterations,
-        "styles": _styles(*runs, "untrained"),
+        "styles": _styles(*runs, "untrained", "truth"),
         "presets": PRESETS[:3] if compact else PRESETS,
         "compact": compact,
         "family": asdict(first.task_family),
@@ -122,7 +119,7 @@ PRESETS = (
         "name": "Half of the axis",
         "A": HALF_AXIS_TASK["amplitude"],
         "b": HALF_AXIS_TASK["phase"],
-        "x": [0.83, 1.67, 2.5, 3.33, 4.17],
+        "x": [round(x, 2) for x in half_axis_points(5, SineTasks()).tolist()],
         "half": True,
         "steps": 10,
     },
@@ -207,9 +204,8 @@ def metatrain() -> Explorer:
     """
     runs = shipped_runs()
     config, family = TrainConfig(), SineTasks()
-    x = _half_axis(5, family)
     settings = {
-        "styles": _styles(*runs),
+        "styles": _styles(*runs, "truth"),
         "family": asdict(family),
         "sizes": config.sizes,
         "defaults": {name: getattr(config, name) for name in ("alpha", "steps", "tasks", "shots", "query", "beta")},
@@ -221,7 +217,11 @@ def metatrain() -> Explorer:
             "testTasks": TEST_TASKS,
         },
         "last": config.iterations,
-        "task": {"A": HALF_AXIS_TASK["amplitude"], "b": HALF_AXIS_TASK["phase"], "x": x},
+        "task": {
+            "A": HALF_AXIS_TASK["amplitude"],
+            "b": HALF_AXIS_TASK["phase"],
+            "x": half_axis_points(5, family).tolist(),
+        },
         "worker": "".join(map(_source, ("net.js", "random.js", "worker.js"))),
         "note": (
             "All three take each step on the same batch, from the same start; a change of setting starts afresh. "
@@ -241,12 +241,6 @@ def metatrain() -> Explorer:
         "query error against the number of adaptation steps."
     )
     return Explorer("metatrain", ("net.js", "metatrain.js"), settings, figure, alt)
-
-
-def _half_axis(points: int, family: SineTasks) -> list[float]:
-    low, high = family.x_range
-    middle = (low + high) / 2
-    return [middle + (high - middle) * (i + 1) / (points + 1) for i in range(points)]
 
 
 @cache
@@ -278,14 +272,17 @@ def _provenance(runs: Mapping[str, Run]) -> str:
     )
 
 
-def _styles(*methods: str) -> dict:
+def _styles(*names: str) -> dict:
     """Return labels, colours and line styles of `l2l.plots`, as SVG has them."""
 
     def dash(linestyle) -> str:
         return DASHES[linestyle] if isinstance(linestyle, str) else " ".join(str(2 * n) for n in linestyle[1])
 
-    return {m: {"label": s["label"], "color": s["color"], "dash": dash(s["linestyle"])} for m, s in METHOD_STYLE.items()
-            if m in methods}  # fmt: skip
+    styles = {"truth": {"color": TRUTH_STYLE["color"], "width": 5, "opacity": TRUTH_STYLE["alpha"]}} | {
+        method: {"label": style["label"], "color": style["color"], "dash": dash(style["linestyle"])}
+        for method, style in METHOD_STYLE.items()
+    }
+    return {name: style for name, style in styles.items() if name in names}
 
 
 def _encoded(params: Params) -> str:

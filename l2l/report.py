@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from torch import Tensor
 
 from l2l.config import DTYPES
 from l2l.evaluate import adaptation_curve
@@ -14,7 +15,7 @@ from l2l.net import mlp
 from l2l.plots import HOUSE_STYLE, plot_adaptation_curves, plot_gradient_norms, plot_half_axis_fit
 from l2l.run import Run
 from l2l.stats import confidence_interval
-from l2l.tasks import META_TEST, Batch, stream
+from l2l.tasks import META_TEST, Batch, SineTasks, stream
 
 QUERY_POINTS = 100
 HALF_AXIS_TASK = {"amplitude": 4.0, "phase": 0.5}  # a large one, so that a bad fit shows
@@ -81,11 +82,17 @@ def table(summaries: Mapping[str, dict], shown: list[int]) -> str:
     return "\n".join([lines[0], "─" * max(map(len, lines)), *lines[1:]])
 
 
+def half_axis_points(points: int, family: SineTasks, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Return evenly spaced points within the right half of the axis, [points]."""
+    low, high = family.x_range
+    return torch.linspace((low + high) / 2, high, points + 2, dtype=dtype)[1:-1]
+
+
 def half_axis_fit(run: Run, shots: int, steps: tuple[int, ...], alpha: float) -> tuple:
     """Adapt the first replica to points on the right half of the axis; return the arguments of `plot_half_axis_fit`."""
     low, high = run.task_family.x_range
     x = torch.linspace(low, high, 400, dtype=DTYPES[run.config.dtype])[:, None]
-    x_support = torch.linspace((low + high) / 2, high, shots + 2, dtype=x.dtype)[1:-1, None]
+    x_support = half_axis_points(shots, run.task_family, x.dtype)[:, None]
 
     def truth(x):
         return HALF_AXIS_TASK["amplitude"] * torch.sin(x + HALF_AXIS_TASK["phase"])

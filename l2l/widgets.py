@@ -16,8 +16,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from l2l.config import TrainConfig
+from l2l.evaluate import adaptation_curve
 from l2l.plots import HOUSE_STYLE, METHOD_STYLE, plot_adaptation_curves, plot_mean, png_source
-from l2l.report import meta_test, meta_test_batch
+from l2l.report import meta_test_batch
 from l2l.run import Run
 from l2l.tasks import SineTasks
 from l2l.train import COMPILE_FROM, train
@@ -257,7 +258,7 @@ class Retrain(ipywidgets.VBox):
 def query_errors(run: Run, steps: int) -> np.ndarray:
     """Return the query errors [steps+1, 1, T] of a run of one seed, on tasks that no training saw."""
     batch = meta_test_batch(run, TEST_TASKS, run.config.shots)
-    return meta_test(run, batch, alpha=run.config.alpha, steps=steps, optimizer="sgd")["query"]
+    return adaptation_curve(run.replica(0), batch, alpha=run.config.alpha, steps=steps).query[:, None].numpy()
 
 
 def _controls(start: TrainConfig, family: SineTasks) -> dict[str, ipywidgets.DOMWidget]:

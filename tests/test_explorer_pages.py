@@ -87,14 +87,6 @@ class Explorer:
         }
 
 
-def readable(value):
-    if not math.isfinite(value):
-        return "∞"
-    if abs(value) >= 1e4 or 0 < abs(value) < 1e-3:
-        return f"{value:.1e}"
-    return f"{value:.{3 if abs(value) < 10 else 1}f}"
-
-
 def number(text):
     return math.inf if text == "∞" else float(text.replace("−", "-"))
 

@@ -249,7 +249,7 @@ def test_the_panels_show_the_errors_of_the_run_and_agree_with_each_other(drawn):
     press(widget)
     left, right = ([line.get_ydata() for line in lines(drawn[-1], False, panel)] for panel in (0, 1))
     for method, growth, end in zip(widget.runs, left, right, strict=True):
-        expected = l2l.widgets.query_errors(widget.runs[method], 10)[:, 0].mean(axis=1)
+        expected = l2l.widgets.query_errors(widget.runs[method], 10).mean(axis=(1, 2))
         assert end == pytest.approx(expected)
         assert growth[-1] == pytest.approx(end[2])  # after as many steps as in training
         assert len(growth) > 20

@@ -15,6 +15,7 @@ class ExplorerDirective(SphinxDirective):
     option_spec = {"compact": directives.flag}  # noqa: RUF012 (docutils' way)
 
     def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(explorer.__file__)
         for folder in ("js", "data"):
             for source in (files("l2l") / folder).iterdir():
                 self.env.note_dependency(str(source))

@@ -63,7 +63,7 @@ function buildAdapt(root, panel, settings) {
 
   // The parts of the page.
   const top = html("div", {}), spoken = html("div", {class: "l2l-spoken", role: "status"});
-  const table = html("tbody"), bottom = html("div", {class: "l2l-plots"}), cells = [html("div"), html("div")];
+  const bottom = html("div", {class: "l2l-plots"}), cells = [html("div"), html("div")];
   bottom.append(...cells);
   panel.append(
     html("div", {class: "l2l-row", role: "group", "aria-label": "ready-made tasks"}, "Try:",
@@ -75,9 +75,8 @@ function buildAdapt(root, panel, settings) {
   if (!compact) panel.append(html("div", {class: "l2l-controls"}, ...names.map(name => controls[name].root)),
     html("div", {class: "l2l-row"}, controls.half.root, button("Draw other points", () => {
       play.stop(); state.seed = state.seed % 999 + 1; redraw(); refresh(); })));
-  panel.append(
-    html("div", {class: "l2l-scroll", tabindex: 0, role: "region", "aria-label": "errors as numbers"}, html("table", {}, html("thead", {}, html("tr", {},
-      ...["network", "support error", "query error", "query error before"].map(text => html("th", {scope: "col"}, text)))), table)));
+  const table = numbersTable("errors as numbers", ["network", "support error", "query error", "query error before"]);
+  panel.append(table.root);
   if (!compact) panel.append(bottom);
   panel.append(html("p", {class: "l2l-note"}, "Drag the points, or move them with the arrow keys. Errors are mean squared errors; the query error is over 50 points along the whole axis. " + settings.provenance), spoken);
 
@@ -120,20 +119,20 @@ function buildAdapt(root, panel, settings) {
     const started = performance.now(), result = compute();
     const reach = Math.max(6, Math.ceil(1.2 * state.A));
     if (plot.y[1] !== reach || !plot.w) { plot.y = [-reach, reach]; plot.fit(); }
-    plot.item("shade", "rect", {class: "l2l-shade", x: plot.px(Math.min(...state.x)), width: Math.max(0, plot.px(Math.max(...state.x)) - plot.px(Math.min(...state.x))), y: 0, height: plot.h});
-    plot.line("truth", grid, grid.map(truth), {color: "#8a8a8a", width: 5, opacity: 0.6});
+    plot.task(grid, grid.map(truth), state.x, styles.truth);
     for (const method of methods) {
       const found = result[method], style = styles[method];
-      if (!found) { for (const p of [plot, ...errors]) p.hide(method, `${method} dot`); continue; }
+      if (!found) { for (const p of [plot, ...errors]) p.hide(method); continue; }
       plot.line(method, grid, found.fit, style);
       errors.forEach((p, i) => p.line(method, found.query.map((_, k) => k), i ? found.query : found.support, style));
     }
-    errors.forEach(p => p.line("now", [state.steps, state.steps], p.y, {color: "currentColor", width: 1, opacity: 0.6}));
+    errors.forEach(p => p.now(state.steps));
     makeHandles();
     handles.forEach(handle => handle.place());
-    table.replaceChildren(...state.show.map(method => html("tr", {"data-method": method},
-      html("th", {scope: "row"}, styles[method].label),
-      ...[result[method].support[state.steps], result[method].query[state.steps], result[method].query[0]].map(v => html("td", {}, readable(v))))));
+    table.fill(state.show.map(method => {
+      const {support, query} = result[method];
+      return [method, styles[method].label, ...[support[state.steps], query[state.steps], query[0]].map(readable)];
+    }));
     root.l2l = {state, result, ms: performance.now() - started};
     address.write({A: state.A, b: state.b, x: state.x, e: state.e, noise: state.noise, half: +state.half, seed: state.seed,
       alpha: state.alpha, steps: state.steps, iteration: state.iteration, show: state.show});
@@ -151,8 +150,8 @@ function buildAdapt(root, panel, settings) {
     ask();
   }
 
-  Object.assign(state, presets[0], compact ? {steps: 1} : {});
-  delete state.name;
+  const {name: _, ...first} = presets[0];
+  Object.assign(state, first, compact ? {steps: 1} : {});
   state.e = state.x.map(() => 0);
   const address = new Address(root, compact ? "try" : "adapt", given => {
     const x = numbers(given.x).slice(0, 20).map(value => clamp(value, low, high)), e = numbers(given.e);

@@ -114,14 +114,14 @@ function buildLine10(root, panel, {styles, presets}) {
     return moving;
   }, 30);
 
-  const top = html("div"), table = html("tbody"), spoken = html("div", {class: "l2l-spoken", role: "status"});
+  const top = html("div"), spoken = html("div", {class: "l2l-spoken", role: "status"});
+  const table = numbersTable("directions as numbers", ["method", "direction at θ", "length ÷ exact", "angle to exact", "comes to rest at"]);
   panel.append(
     html("div", {class: "l2l-row", role: "group", "aria-label": "ready-made tasks"}, "Try:", ...presets.map(p => button(p.name, () => use(p)))),
     html("div", {class: "l2l-row", role: "group", "aria-label": "number of parameters"}, ...dimensions, play.root, button("Back to θ", () => { forget(); refresh(); })),
     top,
     html("div", {class: "l2l-controls"}, ...Object.values(controls).map(control => control.root)),
-    html("div", {class: "l2l-scroll", tabindex: 0, role: "region", "aria-label": "directions as numbers"}, html("table", {}, html("thead", {}, html("tr", {},
-      ...["", "direction at θ", "length ÷ exact", "angle to exact", "comes to rest at"].map(text => html("th", {scope: "col"}, text || "method")))), table)),
+    table.root,
     html("p", {class: "l2l-note"}, "Drag the minima (diamonds), the curvatures (squares) and the start θ (disc), or move them with the arrow keys. Arrows point where a descent goes, each as long as its direction; if the longest would leave the figure, all are shortened by one factor. ",
       "Rings mark where each descent comes to rest, by the closed form for parabolas. On parabolas (κ = 0) a Hessian is the same everywhere, so taking all of them at θ does no harm; bend them and see."), spoken);
   const line = new Plot(top, {title: "losses of the tasks over θ, and four directions", xlabel: "θ", ylabel: "loss", x: [-3, 3], y: [-0.62, 1.5], lowest: 0, height: 360});
@@ -204,10 +204,10 @@ function buildLine10(root, panel, {styles, presets}) {
     handles.forEach(handle => handle.place());
     const vector = p => p.map(readable).join(", ").replaceAll("-", "−");
     const where = way => rest[way] ? vector(rest[way]) : !bend ? "nowhere: pushed away" : !places ? "press Play" : norm(places[way].at(-1)) < 50 ? vector(places[way].at(-1)) : "runs away";
-    table.replaceChildren(...WAYS.map(way => {
+    table.fill(WAYS.map(way => {
       const cosine = dot(v[way], v.exact) / norm(v[way]) / norm(v.exact), angle = Math.acos(clamp(cosine, -1, 1)) * 180 / Math.PI;
-      return html("tr", {"data-method": way}, html("th", {scope: "row"}, swatch(styles[way]), " ", styles[way].label),
-        ...[vector(v[way]), readable(norm(v[way]) / norm(v.exact)), Number.isFinite(angle) ? `${angle.toFixed(1)}°` : "–", where(way)].map(text => html("td", {}, text)));
+      return [way, [swatch(styles[way]), " ", styles[way].label],
+        vector(v[way]), readable(norm(v[way]) / norm(v.exact)), Number.isFinite(angle) ? `${angle.toFixed(1)}°` : "–", where(way)];
     }));
     root.l2l = {state, directions: v, rest, places: places && Object.fromEntries(WAYS.map(way => [way, places[way].at(-1)])), playing: play.playing};
     address.write({d: state.dims, theta, c: tasks.flatMap(t => t.c), h: tasks.flatMap(t => t.h), a: tasks.map(t => t.a), alpha, steps, bend, equal: +state.equal});
@@ -224,8 +224,8 @@ function buildLine10(root, panel, {styles, presets}) {
     ask();
   }
 
-  Object.assign(state, copy(presets[0]), {dims: presets[0].theta.length});
-  delete state.name;
+  const {name: _, ...first} = copy(presets[0]);
+  Object.assign(state, first, {dims: first.theta.length});
   const address = new Address(root, "line10", given => {
     const dims = given.d === "1" ? 1 : 2, all = ["theta", "c", "h", "a"].map(name => numbers(given[name]));
     const [theta, c, h, a] = all, count = Math.min(3, Math.floor(c.length / dims));

@@ -3,7 +3,7 @@
 const INNER_ALPHAS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.03];
 
 function buildMetatrain(root, panel, settings) {
-  const {styles, family, streams, defaults, task, sizes, last} = settings, methods = Object.keys(styles);
+  const {styles: {truth: truthStyle, ...styles}, family, streams, defaults, task, sizes, last} = settings, methods = Object.keys(styles);
   const state = {alpha: defaults.alpha, steps: defaults.steps, tasks: defaults.tasks, shots: defaults.shots, seed: 0, fit: 10};
   const worker = new Worker(URL.createObjectURL(new Blob([settings.worker], {type: "text/javascript"})));
   let seen = null, going = false;
@@ -21,15 +21,15 @@ function buildMetatrain(root, panel, settings) {
   const start = button("Train", () => { going = !going; worker.postMessage({go: going}); label(); });
   const label = () => { start.textContent = going ? "Pause" : seen?.iteration ? "Go on" : "Train"; };
   const bar = html("progress", {max: last, value: 0, "aria-label": "iterations done"}), told = html("span", {class: "l2l-told"});
-  const spoken = html("div", {class: "l2l-spoken", role: "status"}), table = html("tbody");
+  const spoken = html("div", {class: "l2l-spoken", role: "status"});
+  const table = numbersTable("results as numbers", ["method", "gradient norm", "query error before", "after 1 step", "after 10 steps"]);
   const cells = [{}, {}, {class: "l2l-across"}].map(kind => html("div", kind));
   panel.append(
     html("div", {class: "l2l-row"}, start, button("Reset", () => reset()), bar, told),
     html("div", {class: "l2l-row"}, ...methods.map(m => html("span", {class: "l2l-check"}, swatch(styles[m]), styles[m].label))),
     html("div", {class: "l2l-plots"}, ...cells),
     html("div", {class: "l2l-controls"}, ...Object.values(controls).map(control => control.root)),
-    html("div", {class: "l2l-scroll", tabindex: 0, role: "region", "aria-label": "results as numbers"}, html("table", {}, html("thead", {}, html("tr", {},
-      ...["method", "gradient norm", "query error before", "after 1 step", "after 10 steps"].map(text => html("th", {scope: "col"}, text)))), table)),
+    table.root,
     html("p", {class: "l2l-note"}, settings.note), spoken);
   const norms = new Plot(cells[0], {title: "norm of the initial adaptation gradient", xlabel: "outer iteration", ylabel: "initial gradient norm", x: [0, 200], y: [0, 10], height: 240});
   const curve = new Plot(cells[1], {title: "query error after each adaptation step", xlabel: "adaptation steps", ylabel: "query error", x: [0, 10], y: [0.05, 20], height: 240, log: true});
@@ -54,35 +54,34 @@ function buildMetatrain(root, panel, settings) {
   };
   worker.onerror = event => { told.textContent = `Training stopped: ${event.message}`; going = false; label(); };
 
-  function room(plot, x, y) {  // grows the axes, by steps, so that they don't creep
-    const [top] = [1, 2, 5].flatMap(f => [f, 10 * f, 100 * f, 1000 * f, 10000 * f]).filter(v => v >= x).sort((a, b) => a - b);
-    const up = [5, 10, 20, 50, 100, 200, 500, 1000].find(v => v >= y) ?? 5000;
-    if (plot.x[1] === top && plot.y[1] === up) return;
-    Object.assign(plot, {x: [0, top], y: [0, up]});
+  function room(plot, ...reach) {  // grows the axes, by steps, so that they don't creep
+    const [across, up] = reach.map(roundUp);
+    if (plot.x[1] === across && plot.y[1] === up) return;
+    Object.assign(plot, {x: [0, across], y: [0, up]});
     plot.fit();
   }
 
   function draw() {
-    fits.item("shade", "rect", {class: "l2l-shade", x: fits.px(Math.min(...task.x)), width: fits.px(Math.max(...task.x)) - fits.px(Math.min(...task.x)), y: 0, height: fits.h});
-    fits.line("truth", grid, grid.map(truth), {color: "#8a8a8a", width: 5, opacity: 0.6});
+    fits.task(grid, grid.map(truth), task.x, truthStyle);
     label();
     root.l2l = {state, seen, going};
     const whole = n => Math.round(n).toLocaleString("en-GB"), done = seen?.iteration ?? 0;
     bar.value = done;
     told.textContent = `${whole(done)} of ${whole(last)} iterations${seen?.rate ? `, ${whole(seen.rate)} a second` : ""}`;
-    table.replaceChildren(...methods.map(method => html("tr", {"data-method": method}, html("th", {scope: "row"}, styles[method].label),
-      ...(seen ? [seen.shown[method].history.norm.at(-1), ...[0, 1, 10].map(k => seen.shown[method].curve[k])].map(readable) : Array(4).fill("–"))
-        .map(text => html("td", {}, text)))));
+    table.fill(methods.map(method => {
+      const {history, curve: errors} = seen?.shown[method] ?? {};
+      return [method, styles[method].label, ...(seen ? [history.norm.at(-1), errors[0], errors[1], errors[10]].map(readable) : Array(4).fill("–"))];
+    }));
     if (!seen) return;
     const {iteration, shown} = seen, all = methods.map(m => shown[m]);
-    room(norms, Math.max(200, iteration), Math.max(...all.flatMap(({history}) => history.norm.filter(Number.isFinite)), 1));
+    room(norms, Math.max(200, iteration), Math.max(...all.flatMap(({history}) => history.norm.filter(Number.isFinite)), 5));
     for (const method of methods) {
       const {values, history, curve: errors} = shown[method];
       norms.line(method, history.iteration, history.norm, styles[method]);
       curve.line(method, errors.map((_, k) => k), errors, styles[method]);
       fits.line(method, grid, sweep(adapt({sizes, values}, support, state.alpha, state.fit).at(-1), grid), styles[method]);
     }
-    curve.line("now", [state.fit, state.fit], curve.y, {color: "currentColor", width: 1, opacity: 0.6});
+    curve.now(state.fit);
     support.x.forEach((x, j) => fits.dot(`point ${j}`, x, support.y[j], {color: "currentColor"}, 5));
     if (!going) say();
   }

@@ -66,11 +66,26 @@ const swatch = style => svg("svg", {class: "l2l-swatch", width: 30, height: 10, 
 const lineStyle = ({color, dash = "", width = 2.2, opacity = 1}) =>
   `--c: ${color}; stroke-dasharray: ${dash || "none"}; stroke-width: ${width}; stroke-opacity: ${opacity}`;
 
+function roundUp(value) {  // to 1, 2 or 5 times a power of ten
+  const power = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 5, 10].map(f => f * power).find(v => v >= value * 0.999);
+}
+
 function ticks(low, high, count) {
-  const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map(f => f * power).find(s => s >= rough * 0.999), found = [];
+  const step = roundUp((high - low) / count), found = [];
   for (let t = Math.ceil(low / step - 1e-9) * step; t <= high + 1e-9 * step; t += step) found.push(round(t, step / 10));
   return found;
+}
+
+// Results as numbers, one row a method, for those who read rather than look.
+function numbersTable(label, columns) {
+  const body = html("tbody");
+  return {
+    root: html("div", {class: "l2l-scroll", tabindex: 0, role: "region", "aria-label": label}, html("table", {},
+      html("thead", {}, html("tr", {}, ...columns.map(name => html("th", {scope: "col"}, name)))), body)),
+    fill: rows => body.replaceChildren(...rows.map(([method, head, ...values]) => html("tr", {"data-method": method},
+      html("th", {scope: "row"}, ...[head].flat()), ...values.map(text => html("td", {}, text))))),
+  };
 }
 
 // Axes with lines in them, as wide as the page allows. A logarithmic y axis has `log`.
@@ -153,6 +168,16 @@ class Plot {
     this.item(key, "path", {class: "l2l-line l2l-arrow", style: lineStyle({width: 3, ...style}), d: `M${a} ${b}L${c} ${d}`});
     this.item(`${key} head`, "path", {class: "l2l-line", style: lineStyle({width: 3, ...style, dash: ""}),
       d: `M${c - head * (u + 0.6 * v)} ${d - head * (v - 0.6 * u)}L${c} ${d}L${c - head * (u - 0.6 * v)} ${d - head * (v + 0.6 * u)}`});
+  }
+
+  task(x, y, points, style) {  // the true function, and the stretch that holds the support points
+    const [from, to] = [Math.min(...points), Math.max(...points)].map(point => this.px(point));
+    this.item("shade", "rect", {class: "l2l-shade", x: from, width: to - from, y: 0, height: this.h});
+    this.line("truth", x, y, style);
+  }
+
+  now(x) {
+    this.line("now", [x, x], this.y, {color: "currentColor", width: 1, opacity: 0.6});
   }
 
   hide(...keys) {

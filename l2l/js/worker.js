@@ -5,7 +5,7 @@ const TEST_STEPS = 10;
 let training = null;
 
 function begin(settings) {
-  const {sizes, methods, seed, train, heldOut, metaTest, family, tasks, shots, alpha, steps, beta} = settings;
+  const {sizes, methods, seed, train, heldOut, metaTest, family, tasks, shots} = settings;
   const start = initialParameters(sizes, seed), batch = {tasks, shots, query: settings.query};
   const generator = new Generator(train);
   return {
@@ -18,7 +18,7 @@ function begin(settings) {
     learners: Object.fromEntries(methods.map(method => [method, {
       theta: {sizes, values: start.values.slice()},
       adam: {t: 0, m: new Float64Array(start.values.length), v: new Float64Array(start.values.length)},
-      loss: NaN, history: {iteration: [], norm: []}, curve: [],
+      history: {iteration: [], norm: []}, curve: [],
     }])),
   };
 }
@@ -26,9 +26,7 @@ function begin(settings) {
 function update({learners, generator, batch, family, alpha, steps, beta}) {
   const drawn = sampleTasks(generator, batch, family);
   for (const [method, learner] of Object.entries(learners)) {
-    const {grad, loss} = batchGradient(method, learner.theta, drawn, alpha, steps);
-    adam(learner.theta, grad, learner.adam, beta);
-    learner.loss = loss;
+    adam(learner.theta, batchGradient(method, learner.theta, drawn, alpha, steps).grad, learner.adam, beta);
   }
 }
 
@@ -47,14 +45,13 @@ function measure({learners, held, test, alpha, iteration}) {
 const due = iteration => iteration % (iteration < 100 ? 10 : iteration < 1000 ? 50 : 250) === 0;
 
 function report({iteration, spent, learners}) {
-  const shown = Object.fromEntries(Object.entries(learners).map(([method, {theta, loss, history, curve}]) =>
-    [method, {values: theta.values, loss, history, curve}]));
+  const shown = Object.fromEntries(Object.entries(learners).map(([method, {theta, history, curve}]) =>
+    [method, {values: theta.values, history, curve}]));
   postMessage({iteration, rate: spent ? 1000 * iteration / spent : 0, shown});
 }
 
-let going = false;
+let timer;
 function work() {
-  if (!going) return;
   const began = performance.now();
   while (performance.now() - began < 80 && training.iteration < training.last) {
     update(training);
@@ -62,9 +59,8 @@ function work() {
     if (due(training.iteration) || training.iteration === training.last) measure(training);
   }
   training.spent += performance.now() - began;
-  going = training.iteration < training.last;
   report(training);
-  setTimeout(work);
+  if (training.iteration < training.last) timer = setTimeout(work);
 }
 
 onmessage = ({data: {settings, go}}) => {
@@ -73,7 +69,6 @@ onmessage = ({data: {settings, go}}) => {
     measure(training);
     report(training);
   }
-  const wasGoing = going;
-  going = go;
-  if (going && !wasGoing) setTimeout(work);
+  clearTimeout(timer);
+  if (go) timer = setTimeout(work);
 };
