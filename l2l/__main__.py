@@ -9,12 +9,12 @@ import warnings
 from dataclasses import fields
 from pathlib import Path
 
-from l2l.checks import rate, whole
 from l2l.config import TrainConfig
 from l2l.evaluate import OPTIMIZERS
 from l2l.methods import METHODS
 from l2l.run import Run, check_writable
 from l2l.train import train
+from l2l.validation import rate, whole
 
 DIVERGED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 MOST_SEEDS = 10_000  # in one range; more is a slip of the pen

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-from l2l.checks import one_of, rate, whole
 from l2l.methods import METHODS
+from l2l.validation import one_of, rate, whole
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 

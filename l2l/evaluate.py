@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value, vmap
 
-from l2l.checks import one_of, rate, whole
 from l2l.methods import check_batch
 from l2l.net import Params, flatten, mse, unflatten
 from l2l.tasks import Batch
+from l2l.validation import one_of, rate, whole
 
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
 

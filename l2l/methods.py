@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.func import grad, grad_and_value, vmap
 
-from l2l.checks import rate, whole
 from l2l.net import Params, mse
 from l2l.tasks import Batch
+from l2l.validation import rate, whole
 
 Loss = Callable[[Params, Tensor, Tensor], Tensor]  # (params, x, y) -> scalar
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from l2l.checks import whole
+from l2l.validation import whole
 
 Params = dict[str, Tensor]
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from l2l.checks import interval, whole
+from l2l.validation import interval, whole
 
 
 class Batch(NamedTuple):

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from l2l.checks import whole
 from l2l.config import DTYPES, TrainConfig
 from l2l.net import flatten, unflatten
 from l2l.replica import Replica, first_replica, pack, unpack
 from l2l.run import Run, check_writable, read_run, write_run
 from l2l.tasks import SineTasks
+from l2l.validation import whole
 from l2l.workers import Advanced, Block, Workers, cores, one_thread
 
 COMPILE_FROM = 5_000

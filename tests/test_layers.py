@@ -8,12 +8,12 @@ import pytest
 import l2l
 
 FLOORS = [
-    {"checks", "stats", "graph"},
+    {"validation", "stats", "graph", "examine"},
     {"net", "compiler"},
     {"tasks", "adam"},
     {"methods"},
     {"config", "evaluate"},
-    {"run", "replica", "plots"},
+    {"run", "replica", "plots", "check"},
     {"workers"},
     {"train"},
     {"report"},

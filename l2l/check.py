@@ -1,0 +1,541 @@
+"""Checks of the exercises: each runs a learner's function on fresh random cases, and says what is wrong with it::
+
+    from l2l import check
+    check.meta_gradient(my_meta_gradient)
+
+A check prints one line where the function is right, and raises `Failed` where it is not. The message says what was
+expected and by how much the answer is off; an answer that equals that of a known mistake in every case gets the
+mistake's name. Each call has copies of its own. Parameters come as the dict of `l2l.init_params`, in float64 and
+with `requires_grad`; where they are the answer, a dict, a sequence in the same order or one flat vector will do.
+`seed` repeats the cases of an earlier run.
+"""
+
+import math
+from functools import partial
+
+import torch
+from scipy.special import stdtrit
+from torch import Tensor
+from torch.func import grad, jvp
+
+from l2l import methods
+from l2l.evaluate import adaptation_curve as curve
+from l2l.examine import QUERY, SHOTS, TASKS, Answer, Failed, call, copies, examine
+from l2l.net import Params, flatten, init_params, mlp, mse
+from l2l.stats import confidence_interval
+from l2l.tasks import Batch, SineTasks
+
+SIZES = (1, 8, 8, 1)
+
+# Cases: what a function is called with. Each draws fresh values from a generator.
+
+
+def _theta(generator: torch.Generator) -> Params:
+    return {n: p.requires_grad_() for n, p in init_params(SIZES, generator=generator, dtype=torch.float64).items()}
+
+
+def _number(generator: torch.Generator, low: float, high: float) -> float:
+    return low + (high - low) * torch.rand((), generator=generator, dtype=torch.float64).item()
+
+
+def _uniform(generator: torch.Generator, low: float, high: float, *shape: int) -> Tensor:
+    return low + (high - low) * torch.rand(shape, generator=generator, dtype=torch.float64)
+
+
+def _batch(generator: torch.Generator) -> Batch:
+    return SineTasks().sample(TASKS, SHOTS, QUERY, generator=generator, dtype=torch.float64)
+
+
+def _meta_case(i: int, generator: torch.Generator) -> dict:
+    return {"theta": _theta(generator), "batch": _batch(generator), "alpha": _number(generator, 0.02, 0.04),
+            "steps": 1 + i % 3}  # fmt: skip
+
+
+def _task_case(i: int, generator: torch.Generator) -> dict:
+    case = _meta_case(i, generator)
+    batch = case.pop("batch")
+    return {"theta": case.pop("theta"), "x": batch.x_support[0], "y": batch.y_support[0]} | case
+
+
+# What goes wrong: each of these functions makes one mistake.
+
+
+def _swapped(batch: Batch, support: str, query: str) -> Batch:
+    parts = {f"{axis}_{name}": getattr(batch, f"{axis}_{source}")
+             for name, source in (("support", support), ("query", query)) for axis in "xy"}  # fmt: skip
+    return batch._replace(**parts)
+
+
+def _path(theta: Params, x: Tensor, y: Tensor, alpha: float, steps: int) -> list[Params]:
+    """θ^(0), …, θ^(K); α may be negative here."""
+    path = [theta]
+    for _ in range(steps):
+        path.append({n: p - alpha * g for (n, p), g in zip(path[-1].items(), grad(mse)(path[-1], x, y).values(),
+                                                           strict=True)})  # fmt: skip
+    return path
+
+
+def _chain(theta, batch, alpha, steps, order=lambda before: before[::-1], sign=-1) -> Params:
+    """∏(I + sign·αH) ∇L by Hessian-vector products at the points that `order` makes of θ^(0), …, θ^(K-1)."""
+    total = torch.zeros(())
+    for i in range(len(batch.x_support)):
+        x, y = batch.x_support[i], batch.y_support[i]
+        path = _path(theta, x, y, alpha, steps)
+        v = grad(mse)(path[-1], batch.x_query[i], batch.y_query[i])
+        for phi in order(path[:-1]):
+            H = _hvp(phi, x, y, v)
+            v = {n: v[n] + sign * alpha * H[n] for n in v}
+        total = total + flatten(v) / len(batch.x_support)
+    return total
+
+
+def _hvp(theta: Params, x: Tensor, y: Tensor, v: Params) -> Params:
+    return jvp(lambda theta: grad(mse)(theta, x, y), (theta,), (v,))[1]
+
+
+def _gradients(method, theta, batch, alpha, steps) -> Params:
+    return method(theta, batch, alpha=alpha, steps=steps).grads
+
+
+# The checks.
+
+
+def sample_tasks(function: Answer, *, seed: int | None = None) -> None:
+    """Check f(tasks, shots, query, generator) → x_support, y_support, x_query, y_query, with shapes [T, K, 1] and [T, Q, 1].
+
+    A task is y = A sin(x + b) with A ~ U[0.1, 5], b ~ U[0, π], x ~ U[-5, 5]; its query points are of the same sinusoid.
+
+    Source: Finn et al. (2017), section 5.1.
+    """
+    name, tasks = "sample_tasks", 2_000
+    generator = torch.Generator()
+    seed = generator.seed() % 10**6 if seed is None else seed
+    answer = call(
+        name, function, {"tasks": tasks, "shots": SHOTS, "query": QUERY, "generator": generator.manual_seed(seed)}
+    )
+    shapes = [(tasks, SHOTS, 1)] * 2 + [(tasks, QUERY, 1)] * 2
+    if not isinstance(answer, list | tuple) or [tuple(getattr(a, "shape", ())) for a in answer[:4]] != shapes:
+        raise Failed(f"{name}: the answer must be x_support, y_support, x_query, y_query of shapes {shapes}.")
+    xs, ys, xq, yq = (torch.as_tensor(a).double()[..., 0] for a in answer[:4])
+    again = call(
+        name, function, {"tasks": tasks, "shots": SHOTS, "query": QUERY, "generator": generator.manual_seed(seed)}
+    )
+    if not all(torch.equal(torch.as_tensor(a), torch.as_tensor(b)) for a, b in zip(answer[:4], again[:4], strict=True)):
+        raise Failed(
+            f"{name}: the same generator gave other tasks the second time. Does every torch.rand take generator=?"
+        )
+
+    def sinusoid(
+        x: Tensor, y: Tensor
+    ) -> tuple[Tensor, Tensor]:  # least squares for y = p sin x + q cos x, and what is left
+        basis = torch.stack([x.sin(), x.cos()], -1)
+        fit = torch.linalg.lstsq(basis, y[..., None]).solution
+        return fit[..., 0], ((basis @ fit)[..., 0] - y).abs().amax(-1)
+
+    (both, left), (_, alone) = sinusoid(torch.cat([xs, xq], 1), torch.cat([ys, yq], 1)), sinusoid(xs, ys)
+    if alone.median() > 1e-4:
+        raise Failed(f"{name}: a task's support points lie on no sinusoid. It looks like an amplitude or phase drawn "
+                     "for each point; draw one for each task, of shape [tasks, 1, 1].")  # fmt: skip
+    if left.median() > 1e-4:
+        raise Failed(f"{name}: query and support points of a task lie on different sinusoids. It looks like an "
+                     "amplitude or phase drawn anew for the query points.")  # fmt: skip
+    drawn = {"x": (torch.cat([xs, xq], 1).flatten(), -5.0, 5.0), "A": (both.norm(dim=-1), 0.1, 5.0),
+             "b": (torch.atan2(both[:, 1], both[:, 0]), 0.0, math.pi)}  # fmt: skip
+    for what, (values, low, high) in drawn.items():
+        u = ((values - low) / (high - low)).sort().values
+        off = (u - torch.linspace(0, 1, len(u), dtype=u.dtype)).abs().max().item()  # Kolmogorov and Smirnov's distance
+        if off > 3 / math.sqrt(len(u)):
+            raise Failed(f"{name}: {what} is not uniform on [{low:.3g}, {high:.3g}]; yours runs from "
+                         f"{values.min():.3g} to {values.max():.3g}, with mean {values.mean():.3g}.")  # fmt: skip
+    print(f"{name}: right; {tasks:,} tasks have the distribution that they should.")
+
+
+def fit_sinusoid(function: Answer, *, seed: int | None = None) -> None:
+    """Check f(x, y) → (A, b), the sinusoid y = A sin(x + b) through points [K] without noise, A > 0 and b in [0, π].
+
+    It is linear in p = A cos b and q = A sin b: y = p sin x + q cos x.
+    """
+
+    def case(i: int, generator: torch.Generator) -> dict:
+        A, b, x = _number(generator, 0.5, 5), _number(generator, 0.2, 1.4), _uniform(generator, -5, 5, 2 + i)
+        return {"x": x, "y": A * torch.sin(x + b)}
+
+    def coefficients(x: Tensor, y: Tensor) -> tuple[float, float]:
+        return torch.linalg.lstsq(torch.stack([x.sin(), x.cos()], -1), y[:, None]).solution[:, 0].tolist()
+
+    def oracle(x, y):
+        p, q = coefficients(x, y)
+        return math.hypot(p, q), math.atan2(q, p)
+
+    examine("fit_sinusoid", function, case, oracle, {
+        "It looks like atan2 with its arguments swapped: b = atan2(q, p), with q the coefficient of cos x.":
+            lambda x, y: (oracle(x, y)[0], math.pi / 2 - oracle(x, y)[1]),
+        "These are p and q themselves; A and b are their length and angle.": coefficients,
+        "b has the wrong sign: sin(x + b) = cos(b) sin(x) + sin(b) cos(x).": lambda x, y: (oracle(x, y)[0], -oracle(x, y)[1]),
+    }, seed)  # fmt: skip
+
+
+def adapt(function: Answer, *, seed: int | None = None) -> None:
+    """Check f(theta, x, y, alpha, steps) → φ: θ^(k) = θ^(k-1) - α ∇L(θ^(k-1); x, y), L the mean squared error.
+
+    φ must stay a differentiable function of theta, which a second pass looks at.
+
+    Source: Finn et al. (2017), equation 1.
+    """
+
+    def by(alpha_times: float = 1, fewer: int = 0) -> Answer:
+        return lambda theta, x, y, alpha, steps: _path(theta, x, y, alpha_times * alpha, steps - fewer)[-1]
+
+    def at_start(theta, x, y, alpha, steps):
+        return {
+            n: p - steps * alpha * g for (n, p), g in zip(theta.items(), grad(mse)(theta, x, y).values(), strict=True)
+        }
+
+    examine("adapt", function, _task_case, by(), {
+        "It climbs: the update is minus α times the gradient.": by(-1),
+        "It looks like a sum over the points where L is their mean.": by(SHOTS),
+        "It looks like a gradient of half the squared error; L here is the mean of (f(x) - y)², without a half.": by(0.5),
+        "It took one step too few.": by(fewer=1),
+        "It took one step too many.": by(fewer=-1),
+        "It looks like every gradient taken at θ; step k takes it at θ^(k-1).": at_start,
+        "It returns theta as it was.": lambda theta, x, y, alpha, steps: theta,
+    }, seed)  # fmt: skip
+
+    def through(inner: Answer) -> Answer:
+        def derivative(theta, x, y, alpha, steps):
+            phi = inner(theta, x, y, alpha, steps)
+            phi = phi if isinstance(phi, dict) else dict(zip(theta, phi, strict=True))
+            loss = mlp(phi, x + 1).sin().sum()
+            if not loss.requires_grad:
+                return torch.zeros_like(flatten(theta))
+            found = torch.autograd.grad(loss, list(theta.values()), allow_unused=True, materialize_grads=True)
+            return torch.cat([g.flatten() for g in found])
+
+        return derivative
+
+    def first_order(theta, x, y, alpha, steps):
+        return methods.adapt(theta, x, y, alpha=alpha, steps=steps, first_order=True)
+
+    if isinstance(call("adapt", function, copies(_task_case(0, torch.Generator().manual_seed(0)))), Tensor):
+        print("adapt: the values are right. To have their derivatives looked at as well, return a dict like theta.")
+        return
+    examine("adapt (its derivative)", through(function), _task_case, through(by()), {
+        "φ is right, but no derivative leads from it back to θ: it looks like a detached inner step. "
+        "Is there a .detach(), a .data or a no_grad()?": lambda theta, **_: torch.zeros_like(flatten(theta)),
+        "φ is right, but the derivative of φ by θ is I where it should be I - αH: it looks like a missing "
+        "create_graph=True, or a detached gradient.": through(first_order),
+    }, seed)  # fmt: skip
+
+
+def meta_loss(function: Answer, *, seed: int | None = None) -> None:
+    """Check f(theta, batch, alpha, steps) → F(θ) = mean_i L(θ_i^(K); query_i), a single number.
+
+    Source: Finn et al. (2017), the objective of section 2.2, with the mean over tasks.
+    """
+
+    def loss(theta, batch, alpha, steps):
+        return methods.maml(theta, batch, alpha=alpha, steps=steps).loss
+
+    def on(support: str, query: str) -> Answer:
+        return lambda theta, batch, alpha, steps: loss(theta, _swapped(batch, support, query), alpha, steps)
+
+    examine("meta_loss", function, _meta_case, loss, {
+        "It is the support error after adaptation; the outer level asks for the query error.": on("support", "support"),
+        "It is the query error before adaptation: the adapted parameters are not used.":
+            lambda theta, batch, alpha, steps: loss(theta, batch, alpha, 0),
+        "It adapts to the query points; query stands where support should.": on("query", "query"),
+        "Support and query points have changed places.": on("query", "support"),
+        "It takes one inner step, whatever steps says.": lambda theta, batch, alpha, steps: loss(theta, batch, alpha, 1),
+        "The inner loss looks like a sum over the points where it should be their mean.":
+            lambda theta, batch, alpha, steps: loss(theta, batch, SHOTS * alpha, steps),
+    }, seed)  # fmt: skip
+
+
+def best_start(function: Answer, *, seed: int | None = None) -> None:
+    """Check f(c, h, alpha, steps) → θ*, where MAML comes to rest on parabolas L_i(θ) = h_i (θ - c_i)²/2; c, h [T].
+
+    After K steps the loss is h_i (1 - αh_i)^(2K) (θ - c_i)²/2, so that θ* is a weighted mean of the minima.
+    """
+
+    def case(i: int, generator: torch.Generator) -> dict:
+        return {"c": _uniform(generator, -2, 2, TASKS), "h": _uniform(generator, 0.1, 2, TASKS),
+                "alpha": _number(generator, 0.1, 0.4), "steps": 1 + i % 3}  # fmt: skip
+
+    def mean(weight: Answer) -> Answer:
+        return lambda c, h, alpha, steps: (
+            (weight(h, 1 - alpha * h, steps) * c).sum() / weight(h, 1 - alpha * h, steps).sum()
+        )
+
+    examine("best_start", function, case, mean(lambda h, left, K: h * left ** (2 * K)), {
+        "It is where joint training comes to rest, with weights h: no adaptation is in it.": mean(lambda h, left, K: h),
+        "It is the plain mean of the minima; tasks weigh differently.": mean(lambda h, left, K: torch.ones_like(h)),
+        "It is where first-order MAML comes to rest: (1 - αh)^K should be squared.": mean(lambda h, left, K: h * left**K),
+        "The weight lacks the factor h.": mean(lambda h, left, K: left ** (2 * K)),
+        "It is the answer for one step, whatever steps says.": mean(lambda h, left, K: h * left**2),
+    }, seed)  # fmt: skip
+
+
+def hessian_vector_product(function: Answer, *, seed: int | None = None) -> None:
+    """Check f(theta, x, y, v) → H v, H the Hessian of the mean squared error by theta; v and the answer like theta.
+
+    Source: Pearlmutter (1994).
+    """
+
+    def case(i: int, generator: torch.Generator) -> dict:
+        task = _task_case(i, generator)
+        v = {n: _uniform(generator, -1, 1, *p.shape) for n, p in task["theta"].items()}
+        return {"theta": task["theta"], "x": task["x"], "y": task["y"], "v": v}
+
+    def gauss_newton(theta, x, y, v):
+        along = jvp(lambda theta: mlp(theta, x), (theta,), (v,))[1]
+        return grad(lambda theta: (mlp(theta, x) * 2 * along.detach() / len(x)).sum())(theta)
+
+    def outer_product(theta, x, y, v):
+        g = grad(mse)(theta, x, y)
+        return flatten(g) * (flatten(g) @ flatten(v))
+
+    examine("hessian_vector_product", function, case, _hvp, {
+        "It is the Gauss-Newton product JᵀJ v: the second derivatives of the network are missing.": gauss_newton,
+        "It is g (g·v), the product with the gradient's outer product, not with the Hessian.": outer_product,
+        "It is the gradient itself; differentiate g·v once more.": lambda theta, x, y, v: grad(mse)(theta, x, y),
+        "It is H H v: one product too many.": lambda theta, x, y, v: _hvp(theta, x, y, _hvp(theta, x, y, v)),
+    }, seed)  # fmt: skip
+
+
+def unrolled_product(function: Answer, *, seed: int | None = None) -> None:
+    """Check f(hessians, g, alpha) → (I - αH_0)(I - αH_1)…(I - αH_{K-1}) g; hessians [K, P, P], g and the answer [P]."""
+
+    def case(i: int, generator: torch.Generator) -> dict:
+        A = _uniform(generator, -1, 1, 2 + i % 3, 4, 4)
+        return {"hessians": A + A.mT, "g": _uniform(generator, -1, 1, 4), "alpha": _number(generator, 0.1, 0.4)}
+
+    def product(hessians, g, alpha, sign=-1.0):
+        for H in hessians.flip(0):
+            g = g + sign * alpha * H @ g
+        return g
+
+    examine("unrolled_product", function, case, product, {
+        "It looks like the reversed product: (I - αH_{K-1}) must meet g first.":
+            lambda hessians, g, alpha: product(hessians.flip(0), g, alpha),
+        "It takes H_0 in every factor.": lambda hessians, g, alpha: product(hessians[:1].expand_as(hessians), g, alpha),
+        "It takes the last Hessian in every factor.":
+            lambda hessians, g, alpha: product(hessians[-1:].expand_as(hessians), g, alpha),
+        "It is g - α ΣH g: what is left of the product without the terms in α², α³, …":
+            lambda hessians, g, alpha: g - alpha * hessians.sum(0) @ g,
+        "The factors look like I + αH; the step goes down, so it is I - αH.":
+            lambda hessians, g, alpha: product(hessians, g, alpha, 1.0),
+        "The step size α is missing.": lambda hessians, g, alpha: product(hessians, g, 1.0),
+        "It is g: no factor was applied.": lambda hessians, g, alpha: g,
+    }, seed)  # fmt: skip
+
+
+def meta_gradient(function: Answer, *, seed: int | None = None) -> None:
+    """Check f(theta, batch, alpha, steps) → ∇_θ mean_i L(θ_i^(K); query_i), like theta; line 10 of the listing.
+
+    Source: Finn et al. (2017), algorithm 2, with the mean over tasks.
+    """
+    maml = partial(_gradients, methods.maml)
+
+    def on(support: str, query: str, method=maml) -> Answer:
+        return lambda theta, batch, alpha, steps: method(theta, _swapped(batch, support, query), alpha, steps)
+
+    def inner(theta, batch, alpha, steps):
+        phis = [_path(theta, x, y, alpha, steps) for x, y in zip(batch.x_support, batch.y_support, strict=True)]
+        left = [sum(flatten(grad(mse)(p, x, y)) for p in path[:-1]) for path, x, y in
+                zip(phis, batch.x_support, batch.y_support, strict=True)]  # fmt: skip
+        return flatten(maml(theta, batch, alpha, steps)) + sum(left) / TASKS
+
+    examine("meta_gradient", function, _meta_case, maml, {
+        "It is the first-order gradient, taken at φ instead of through it to θ. It looks like a missing "
+        "create_graph=True, or a detached inner step.": partial(_gradients, methods.fomaml),
+        "It adapts to the query points; query stands where support should.": on("query", "query"),
+        "It measures on the support points; support stands where query should.": on("support", "support"),
+        "Support and query points have changed places.": on("query", "support"),
+        "It looks like the reversed product: (I - αH_{K-1}) must meet the query gradient first.":
+            partial(_chain, order=lambda before: before),
+        "It takes all Hessians at θ; factor k needs the one at θ^(k).": partial(_chain, order=lambda before: before[:1] * len(before)),
+        "It takes all Hessians at the last point; factor k needs the one at θ^(k).":
+            partial(_chain, order=lambda before: before[-1:] * len(before)),
+        "The factors look like I + αH; the step goes down, so it is I - αH.": partial(_chain, sign=1),
+        "It is the query gradient at θ: the adapted parameters are not used.":
+            lambda theta, batch, alpha, steps: maml(theta, batch, alpha, 0),
+        "It takes one inner step, whatever steps says.": lambda theta, batch, alpha, steps: maml(theta, batch, alpha, 1),
+        "It took one inner step too few.": lambda theta, batch, alpha, steps: maml(theta, batch, alpha, steps - 1),
+        "It took one inner step too many.": lambda theta, batch, alpha, steps: maml(theta, batch, alpha, steps + 1),
+        "The inner loss looks like a sum over the points where it should be their mean.":
+            lambda theta, batch, alpha, steps: maml(theta, batch, SHOTS * alpha, steps),
+        "It is the first-order gradient, as a sum over tasks where the mean should be.": lambda theta, batch, alpha, steps:
+            TASKS * flatten(_gradients(methods.fomaml, theta, batch, alpha, steps)),
+        "It looks like inner gradients left in .grad: .backward() adds to what is there.": inner,
+        "It is the gradient of one task only, the last; the answer is the mean over tasks.":
+            lambda theta, batch, alpha, steps: maml(theta, _last(batch), alpha, steps),
+    }, seed)  # fmt: skip
+
+
+def _last(batch: Batch) -> Batch:
+    return batch._replace(**{name: getattr(batch, name)[-1:] for name in batch._fields})
+
+
+def adaptation_curve(function: Answer, *, seed: int | None = None) -> None:
+    """Check f(theta, batch, alpha, steps) → [steps+1], the query error after 0, 1, … adaptation steps, mean over tasks.
+
+    Source: Finn et al. (2017), figure 3.
+    """
+
+    def part(name: str) -> Answer:
+        return lambda theta, batch, alpha, steps: getattr(curve(theta, batch, alpha=alpha, steps=steps), name).mean(1)
+
+    def carried_on(theta, batch, alpha, steps):
+        errors = torch.zeros(steps + 1, dtype=torch.float64)
+        for xs, ys, xq, yq in zip(*batch[:4], strict=True):
+            path = _path(theta, xs, ys, alpha, steps)
+            errors += torch.stack([mse(phi, xq, yq) for phi in path]) / TASKS
+            theta = path[-1]
+        return errors
+
+    examine("adaptation_curve", function, _meta_case, part("query"), {
+        "It is the support error; the query error tells whether adaptation generalises.": part("support"),
+        "Each task starts where the last one ended; every task must start at theta.": carried_on,
+        "It looks like a sum over the points in the inner loss, where it should be their mean.":
+            lambda theta, batch, alpha, steps: part("query")(theta, batch, SHOTS * alpha, steps),
+        "It adapts to the query points.": lambda theta, batch, alpha, steps:
+            part("query")(theta, _swapped(batch, "query", "query"), alpha, steps),
+    }, seed)  # fmt: skip
+
+
+def fomaml_gradient(function: Answer, *, seed: int | None = None) -> None:
+    """Check f(theta, batch, alpha, steps) → mean_i ∇L(θ_i^(K); query_i), the first-order gradient, like theta.
+
+    Source: Finn et al. (2017), section 5.2.
+    """
+    fomaml = partial(_gradients, methods.fomaml)
+
+    def on(support: str, query: str) -> Answer:
+        return lambda theta, batch, alpha, steps: fomaml(theta, _swapped(batch, support, query), alpha, steps)
+
+    examine("fomaml_gradient", function, _meta_case, fomaml, {
+        "It is the full gradient of MAML: the inner gradients are not constants yet.": partial(_gradients, methods.maml),
+        "It is the gradient at θ instead of φ: the adapted parameters are not used.":
+            lambda theta, batch, alpha, steps: fomaml(theta, batch, alpha, 0),
+        "It measures on the support points; support stands where query should.": on("support", "support"),
+        "It adapts to the query points; query stands where support should.": on("query", "query"),
+        "Support and query points have changed places.": on("query", "support"),
+        "It takes one inner step, whatever steps says.": lambda theta, batch, alpha, steps: fomaml(theta, batch, alpha, 1),
+        "The inner loss looks like a sum over the points where it should be their mean.":
+            lambda theta, batch, alpha, steps: fomaml(theta, batch, SHOTS * alpha, steps),
+        "It is the gradient of one task only, the last; the answer is the mean over tasks.":
+            lambda theta, batch, alpha, steps: fomaml(theta, _last(batch), alpha, steps),
+    }, seed)  # fmt: skip
+
+
+def reptile_direction(function: Answer, *, seed: int | None = None) -> None:
+    """Check f(theta, x, y, alpha, steps) → (θ - θ^(K))/α, what Reptile descends on one task, like theta.
+
+    Source: Nichol et al. (2018).
+    """
+
+    def moved(theta, x, y, alpha, steps):
+        return flatten(theta) - flatten(_path(theta, x, y, alpha, steps)[-1])
+
+    def at(k: int) -> Answer:
+        return lambda theta, x, y, alpha, steps: grad(mse)(_path(theta, x, y, alpha, steps)[k], x, y)
+
+    examine("reptile_direction", function, _task_case,
+            lambda theta, x, y, alpha, steps: dict(zip(theta, _pieces(moved(theta, x, y, alpha, steps) / alpha, theta), strict=True)), {
+        "The division by α is missing.": moved,
+        "It has the wrong sign: a descent must go towards φ.":
+            lambda theta, x, y, alpha, steps: -moved(theta, x, y, alpha, steps) / alpha,
+        "It divides by the number of steps as well.":
+            lambda theta, x, y, alpha, steps: moved(theta, x, y, alpha, steps) / alpha / steps,
+        "It is the gradient at θ: one step's worth, however many there are.": at(0),
+        "It is the gradient at φ; Reptile takes the whole way.": at(-1),
+    }, seed)  # fmt: skip
+
+
+def _pieces(vector: Tensor, theta: Params) -> list[Tensor]:
+    parts = vector.split([p.numel() for p in theta.values()])
+    return [part.reshape(p.shape) for part, p in zip(parts, theta.values(), strict=True)]
+
+
+def pretrain_gradient(function: Answer, *, seed: int | None = None) -> None:
+    """Check f(theta, batch) → ∇_θ mean_i L(θ; support_i ∪ query_i), the joint gradient, like theta.
+
+    Source: the baseline of Finn et al. (2017), section 5.1.
+    """
+
+    def case(i: int, generator: torch.Generator) -> dict:
+        return {"theta": _theta(generator), "batch": _batch(generator)}
+
+    def joint(theta, batch):
+        return methods.pretrain(theta, batch, alpha=0.0, steps=0).grads
+
+    def of(part: str) -> Answer:
+        return lambda theta, batch: methods.fomaml(theta, _swapped(batch, part, part), alpha=0.0, steps=0).grads
+
+    examine("pretrain_gradient", function, case, joint, {
+        "It uses the query points alone; joint training sees all points.": of("query"),
+        "It uses the support points alone; joint training sees all points.": of("support"),
+        f"It is the mean of two means. There are {SHOTS} support and {QUERY} query points, and each point counts the same.":
+            lambda theta, batch: (flatten(of("support")(theta, batch)) + flatten(of("query")(theta, batch))) / 2,
+        "It adds the support loss and the query loss, where the mean over all points should be.":
+            lambda theta, batch: flatten(of("support")(theta, batch)) + flatten(of("query")(theta, batch)),
+        "It is the gradient of one task only, the last; the answer is the mean over tasks.":
+            lambda theta, batch: joint(theta, _last(batch)),
+    }, seed)  # fmt: skip
+
+
+def best_single_function(function: Answer, *, seed: int | None = None) -> None:
+    """Check f(x, amplitude, phase) → E[A sin(x + b)] at x [N], for A and b uniform in (low, high) each.
+
+    The one function that has the least mean squared error over all tasks: what joint training tends to.
+    """
+
+    def case(i: int, generator: torch.Generator) -> dict:
+        low = _number(generator, 0.1, 1)
+        start = _number(generator, 0, 1)
+        return {"x": _uniform(generator, -5, 5, 6), "amplitude": (low, low + _number(generator, 1, 4)),
+                "phase": (start, start + _number(generator, 1, 3))}  # fmt: skip
+
+    def mean_of_sine(x, phase):
+        return (torch.cos(x + phase[0]) - torch.cos(x + phase[1])) / (phase[1] - phase[0])
+
+    examine("best_single_function", function, case,
+            lambda x, amplitude, phase: sum(amplitude) / 2 * mean_of_sine(x, phase), {
+        "It is the sinusoid of mean amplitude and mean phase; a mean of sinusoids is flatter.":
+            lambda x, amplitude, phase: sum(amplitude) / 2 * torch.sin(x + sum(phase) / 2),
+        "The integral over b is not divided by the width of its range.":
+            lambda x, amplitude, phase: sum(amplitude) / 2 * mean_of_sine(x, phase) * (phase[1] - phase[0]),
+        "The mean over A is missing: multiply by its mean.": lambda x, amplitude, phase: mean_of_sine(x, phase),
+        "It takes the largest amplitude where the mean should be.": lambda x, amplitude, phase: amplitude[1] * mean_of_sine(x, phase),
+        "It has the wrong sign: the integral of sin is -cos.": lambda x, amplitude, phase: -sum(amplitude) / 2 * mean_of_sine(x, phase),
+    }, seed)  # fmt: skip
+
+
+def paired_interval(function: Answer, *, seed: int | None = None) -> None:
+    """Check f(a, b) → (mean of a - b, half the width of its 95 % interval), for paired values a, b [N].
+
+    Source: Student (1908): mean ± t s/√N, with s the standard deviation of the differences.
+    """
+
+    def case(i: int, generator: torch.Generator) -> dict:
+        common = _uniform(generator, 0, 3, 4 + i)
+        return {"a": common + _uniform(generator, 0, 1, 4 + i), "b": common + _uniform(generator, 0, 1, 4 + i)}
+
+    def interval(d, quantile=None, ddof=1, root=True):
+        t = stdtrit(len(d) - 1, 0.975) if quantile is None else quantile
+        return d.mean().item(), t * d.std(correction=ddof).item() / (math.sqrt(len(d)) if root else 1)
+
+    def unpaired(a, b):
+        half = stdtrit(2 * len(a) - 2, 0.975) * math.sqrt((a.var().item() + b.var().item()) / len(a))
+        return (a - b).mean().item(), half
+
+    examine("paired_interval", function, case, lambda a, b: tuple(float(v) for v in confidence_interval((a - b).numpy())), {
+        "The interval is that of two independent samples: take the differences of the pairs first.": unpaired,
+        "It uses the normal's 1.96; with few values it is Student's t.": lambda a, b: interval(a - b, 1.96),
+        "The standard deviation divides by N; a sample's divides by N - 1.": lambda a, b: interval(a - b, ddof=0),
+        "The division by √N is missing: this is the spread of values, not of their mean.": lambda a, b: interval(a - b, root=False),
+        "It uses the one-sided quantile t_0.95; two sides need t_0.975.": lambda a, b: interval(a - b, stdtrit(len(a) - 1, 0.95)),
+        "It is the whole width of the interval; half of it is asked.":
+            lambda a, b: (interval(a - b)[0], 2 * interval(a - b)[1]),
+        "The difference is the wrong way round: a - b is asked.": lambda a, b: interval(b - a),
+    }, seed)  # fmt: skip

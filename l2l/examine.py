@@ -1,0 +1,241 @@
+"""Run a learner's function on random cases, compare it with an oracle, and say what is wrong with it."""
+
+import ctypes
+import linecache
+import math
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+CASES = 5
+SECONDS = 10.0  # that one call may take
+TASKS, SHOTS, QUERY = 3, 5, 7  # all different, so that a factor tells which mean is missing
+TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-3}  # relative; wide enough for finite differences
+
+Answer = Callable[..., object]
+Mistakes = Mapping[str, Answer]  # what to tell the learner → the function that makes the mistake
+
+
+class Failed(AssertionError):
+    """A learner's function is not right yet; the message says how. Notebooks show the message alone."""
+
+    def _render_traceback_(self) -> list[str]:
+        return str(self).splitlines()
+
+
+class _Stop(BaseException):
+    pass
+
+
+def examine(name: str, function: Answer, case: Callable[[int, torch.Generator], dict], oracle: Answer,
+           mistakes: Mistakes, seed: int | None, then: str = "") -> None:  # fmt: skip
+    """Compare a learner's function with the oracle on random cases, and its answers with those of known mistakes."""
+    if not callable(function):
+        raise Failed(f"{name}: give the function itself, not {_kind(function)}; write check.{name}(my_function).")
+    generator = torch.Generator()
+    seed = generator.seed() % 10**6 if seed is None else seed
+    generator.manual_seed(seed)
+    cases = [case(i, generator) for i in range(CASES)]
+    expected = [_vector(name, oracle(**copies(c)), None) for c in cases]
+    answers = []
+    for c, right in zip(cases, expected, strict=True):
+        given = copies(c)
+        answers.append(_vector(name, call(name, function, given), oracle(**copies(c))))
+        _unchanged(name, c, given)
+        if not torch.isfinite(answers[-1]).all() and torch.isfinite(right).all():
+            raise Failed(f"{name}: the answer holds infinite or undefined values (inf or nan), {_describe(c)}.")
+    off = [_deviation(a, e) for a, e in zip(answers, expected, strict=True)]
+    wrong = [i for i in range(CASES) if off[i] > _tolerance(answers[i])]
+    if not wrong:
+        print(f"{name}: right in {CASES} of {CASES} random cases{then}; largest relative deviation {max(off):.0e}.")
+        return
+    i = wrong[0]
+    lines = [
+        f"{name}: not right yet, in {len(wrong)} of {CASES} random cases (seed={seed} repeats them).",
+        f"  For example {_describe(cases[i])}:",
+        f"    expected {_show(expected[i])}",
+        f"    got      {_show(answers[i])}",
+        f"    relative error {off[i]:.2g}",
+    ]
+    found = next((advice for advice, mistaken in mistakes.items()
+                  if all(_deviation(a, _vector(name, mistaken(**copies(c)), None)) <= _tolerance(a)
+                         for a, c in zip(answers, cases, strict=True))), None)  # fmt: skip
+    raise Failed("\n".join([*lines, f"  {found or _factor(answers, expected)}"]))
+
+
+def call(name: str, function: Answer, given: dict) -> object:
+    """Call a learner's function, in a thread that can be stopped."""
+    outcome = []
+
+    def work() -> None:
+        try:
+            outcome.append((function(*given.values()), None))
+        except BaseException as error:
+            outcome.append((None, error))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        thread.join(SECONDS)
+        if thread.is_alive():
+            frames = traceback.extract_stack(sys._current_frames()[thread.ident])
+            raise Failed(f"{name}: your function had not returned after {SECONDS:g} seconds. Does a loop never end?"
+                         f"{_place(function, frames)}")  # fmt: skip
+    finally:
+        for _ in range(40):
+            if thread.is_alive():
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(_Stop))
+                thread.join(0.05)
+    answer, error = outcome[0]
+    if error is None:
+        return answer
+    frames = traceback.extract_tb(error.__traceback__)[1:]
+    if not frames and isinstance(error, TypeError):
+        raise Failed(f"{name}: your function is called as f({', '.join(given)}), and said: {error}.") from None
+    raise Failed(f"{name}: your function raised {type(error).__name__}: {error}{_place(function, frames)}"
+                 f"{_known_error(str(error))}") from None  # fmt: skip
+
+
+def _place(function: Answer, frames: traceback.StackSummary) -> str:
+    """Say where in the learner's own code something happened."""
+    file = getattr(getattr(function, "__code__", None), "co_filename", None)
+    own = [frame for frame in frames if frame.filename == file]
+    if not own:
+        return ""
+    return f"\n  in line {own[-1].lineno} of your code: {linecache.getline(file, own[-1].lineno).strip()}"
+
+
+def _known_error(message: str) -> str:
+    if "does not require grad" in message or "not have been used in the graph" in message:
+        return (
+            "\n  No path of derivatives leads from there back to the parameters. It looks like a detached inner step: "
+            "is there a .detach(), a .data, a no_grad(), or an inner gradient without create_graph=True?"
+        )
+    if "backward through the graph a second time" in message:
+        return "\n  The graph is gone after its first use. It looks like a missing create_graph=True."
+    return ""
+
+
+def copies(case: dict) -> dict:
+    def copy(value):
+        return value.detach().clone().requires_grad_(value.requires_grad) if isinstance(value, Tensor) else value
+
+    return tree_map(copy, case)
+
+
+def _unchanged(name: str, case: dict, given: dict) -> None:
+    for argument, value in case.items():
+        same = []
+        tree_map(lambda a, b: same.append(not isinstance(a, Tensor) or torch.equal(a, b)), value, given[argument])
+        if not all(same):
+            raise Failed(
+                f"{name}: your function changes {argument} in place, so that the next task would start from what the "
+                f"last one left. Make new tensors instead: p - alpha * g, not p -= alpha * g."
+            )
+
+
+def _vector(name: str, answer: object, like: object) -> Tensor:
+    """Return an answer as one vector; with `like`, raise unless it has that form."""
+    if isinstance(like, dict) and isinstance(answer, Mapping):
+        if set(answer) != set(like):
+            raise Failed(f"{name}: the answer must have the keys {', '.join(like)}, got {', '.join(map(str, answer))}.")
+        answer = {key: answer[key] for key in like}
+    elif isinstance(like, dict) and isinstance(answer, list | tuple):
+        if len(answer) != len(like):
+            raise Failed(f"{name}: the answer must hold {len(like)} tensors like theta, got {len(answer)}.")
+        answer = dict(zip(like, answer, strict=True))
+    if isinstance(like, dict) and isinstance(answer, dict):
+        for key, value in answer.items():
+            if tuple(getattr(value, "shape", ("?",))) != tuple(like[key].shape):
+                raise Failed(f"{name}: {key} must be a tensor of shape {list(like[key].shape)}, got {_kind(value)}.")
+    if isinstance(answer, dict):
+        return torch.cat([torch.as_tensor(value).detach().flatten() for value in answer.values()])
+    if isinstance(answer, tuple) and isinstance(like, tuple | None):
+        if like is not None and len(answer) != len(like):
+            raise Failed(f"{name}: the answer must be {len(like)} values, got {len(answer)}.")
+        pieces = [_vector(name, a, None if like is None else b) for a, b in zip(answer, like or answer, strict=True)]
+        return torch.cat([piece.flatten() for piece in pieces])
+    if isinstance(like, tuple) and not isinstance(answer, Tensor | np.ndarray | list):
+        raise Failed(f"{name}: the answer must be {len(like)} values, got {_kind(answer)}.")
+    try:
+        tensor = torch.as_tensor(answer).detach()
+        tensor = tensor if tensor.is_floating_point() else tensor.double()
+    except (TypeError, ValueError, RuntimeError):
+        hint = " Is there a return at its end?" if answer is None else ""
+        raise Failed(f"{name}: the answer must be {_wanted(like)}, got {_kind(answer)}.{hint}") from None
+    if like is not None:
+        shape = (
+            [_vector(name, like, None).numel()] if isinstance(like, dict | tuple) else list(torch.as_tensor(like).shape)
+        )
+        if list(tensor.shape) != shape:
+            raise Failed(f"{name}: the answer must be {_wanted(like)}, got {_kind(answer)}.")
+    return tensor.flatten()
+
+
+def _wanted(like: object) -> str:
+    if isinstance(like, dict):
+        return "a dict of tensors in the shapes of theta"
+    if isinstance(like, tuple):
+        return f"{len(like)} values"
+    shape = list(torch.as_tensor(like).shape)
+    return f"a tensor of shape {shape}" if shape else "a single number"
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "None"
+    shape = f" of shape {list(value.shape)}" if hasattr(value, "shape") else ""
+    article = "an" if type(value).__name__[0] in "aeiouAEIOU" else "a"
+    return f"{article} {type(value).__name__}{shape}"
+
+
+def _deviation(answer: Tensor, expected: Tensor) -> float:
+    if answer.shape != expected.shape:
+        return math.inf
+    off = torch.linalg.vector_norm(answer.double() - expected.double()) / torch.linalg.vector_norm(expected.double())
+    return off.nan_to_num(math.inf, math.inf).item()
+
+
+def _tolerance(answer: Tensor) -> float:
+    return TOLERANCE.get(answer.dtype, TOLERANCE[torch.float32])
+
+
+def _factor(answers: list[Tensor], expected: list[Tensor]) -> str:
+    """Say whether the answers are the expected ones times one factor."""
+    factors = [
+        (a.double() @ e.double() / (e.double() @ e.double())).item() for a, e in zip(answers, expected, strict=True)
+    ]
+    factor = factors[0]
+    if abs(factor) < 1e-12 or any(
+        _deviation(a, factor * e) > _tolerance(a) * max(1, abs(factor)) for a, e in zip(answers, expected, strict=True)
+    ):
+        return "It is none of the mistakes that this check knows. Try the smallest case by hand: one task, one step."
+    means = {TASKS: "tasks", SHOTS: "support points", QUERY: "query points", TASKS * QUERY: "tasks times query points"}
+    if abs(factor + 1) < 1e-3:
+        return "It has the wrong sign."
+    number = next((n for n in means if math.isclose(factor, n, rel_tol=1e-3)), None)
+    if number:
+        return f"It is the expected answer times {number}, the number of {means[number]}: it looks like a sum where the mean should be."
+    return f"It is the expected answer times {factor:.4g}, in every case."
+
+
+def _describe(case: dict) -> str:
+    plain = [f"{n} = {v:.3g}" for n, v in case.items() if isinstance(v, float | int)]
+    if "batch" in case:
+        plain.append(f"{TASKS} tasks of {SHOTS} support and {QUERY} query points")
+    return "with " + ", ".join(plain or [f"{n} {_kind(v)}" for n, v in case.items() if isinstance(v, Tensor)])
+
+
+def _show(v: Tensor) -> str:
+    entries = ", ".join(f"{x:.4g}" for x in v[:4].tolist())
+    return (
+        entries
+        if len(v) == 1
+        else f"[{entries}{', …' if len(v) > 4 else ''}]" + (f", norm {v.norm().item():.4g}" if len(v) > 4 else "")
+    )
