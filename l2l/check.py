@@ -11,18 +11,18 @@ with `requires_grad`; where they are the answer, a dict, a sequence in the same 
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import torch
 from scipy.special import stdtrit
 from torch import Tensor
-from torch.func import grad, jvp
+from torch.func import grad, jacrev
 
-from l2l import methods
+import l2l.methods as methods
 from l2l.evaluate import adaptation_curve as curve
-from l2l.examine import QUERY, SHOTS, TASKS, Answer, Failed, call, copies, examine
+from l2l.examine import QUERY, SHOTS, TASKS, Answer, Failed, Mistakes, call, copies, examine
 from l2l.net import Params, flatten, init_params, mlp, mse
-from l2l.stats import confidence_interval
 from l2l.tasks import Batch, SineTasks
 
 SIZES = (1, 8, 8, 1)
@@ -90,18 +90,48 @@ def _chain(theta, batch, alpha, steps, order=lambda before: before[::-1], sign=-
 
 
 def _hvp(theta: Params, x: Tensor, y: Tensor, v: Params) -> Params:
-    return jvp(lambda theta: grad(mse)(theta, x, y), (theta,), (v,))[1]
+    return grad(lambda theta: sum((g * v[n]).sum() for n, g in grad(mse)(theta, x, y).items()))(theta)
 
 
 def _gradients(method, theta, batch, alpha, steps) -> Params:
     return method(theta, batch, alpha=alpha, steps=steps).grads
 
 
+def _altered(answer: Answer, **changes: Callable) -> Answer:
+    """The same, of other arguments: `_altered(f, steps=lambda K: 1)` takes one step, whatever it is given."""
+    return lambda **case: answer(**case | {name: change(case[name]) for name, change in changes.items()})
+
+
+def _last(batch: Batch) -> Batch:
+    return batch._replace(**{name: getattr(batch, name)[-1:] for name in batch._fields})
+
+
+def _usual(answer: Answer) -> Mistakes:
+    """What goes wrong in functions of (theta, batch, alpha, steps)."""
+
+    def on(support: str, query: str) -> Answer:
+        return _altered(answer, batch=lambda batch: _swapped(batch, support, query))
+
+    return {
+        "It adapts to the query points; query stands where support should.": on("query", "query"),
+        "It measures on the support points; support stands where query should.": on("support", "support"),
+        "Support and query points have changed places.": on("query", "support"),
+        "It is what θ gives before adaptation: φ is not used.": _altered(answer, steps=lambda K: 0),
+        "It takes one inner step, whatever steps says.": _altered(answer, steps=lambda K: 1),
+        "It took one inner step too few.": _altered(answer, steps=lambda K: K - 1),
+        "It took one inner step too many.": _altered(answer, steps=lambda K: K + 1),
+        "The inner loss looks like a sum over the points where it should be their mean.": _altered(
+            answer, alpha=lambda alpha: SHOTS * alpha
+        ),
+        "It is that of one task only, the last; the answer is the mean over tasks.": _altered(answer, batch=_last),
+    }
+
+
 # The checks.
 
 
 def sample_tasks(function: Answer, *, seed: int | None = None) -> None:
-    """Check f(tasks, shots, query, generator) → x_support, y_support, x_query, y_query, with shapes [T, K, 1] and [T, Q, 1].
+    """Check f(tasks, shots, query, generator) → x_support, y_support [T, K, 1], x_query, y_query [T, Q, 1].
 
     A task is y = A sin(x + b) with A ~ U[0.1, 5], b ~ U[0, π], x ~ U[-5, 5]; its query points are of the same sinusoid.
 
@@ -110,24 +140,17 @@ def sample_tasks(function: Answer, *, seed: int | None = None) -> None:
     name, tasks = "sample_tasks", 2_000
     generator = torch.Generator()
     seed = generator.seed() % 10**6 if seed is None else seed
-    answer = call(
-        name, function, {"tasks": tasks, "shots": SHOTS, "query": QUERY, "generator": generator.manual_seed(seed)}
-    )
+    sizes = {"tasks": tasks, "shots": SHOTS, "query": QUERY}
+    answer = call(name, function, sizes | {"generator": generator.manual_seed(seed)})
     shapes = [(tasks, SHOTS, 1)] * 2 + [(tasks, QUERY, 1)] * 2
     if not isinstance(answer, list | tuple) or [tuple(getattr(a, "shape", ())) for a in answer[:4]] != shapes:
         raise Failed(f"{name}: the answer must be x_support, y_support, x_query, y_query of shapes {shapes}.")
     xs, ys, xq, yq = (torch.as_tensor(a).double()[..., 0] for a in answer[:4])
-    again = call(
-        name, function, {"tasks": tasks, "shots": SHOTS, "query": QUERY, "generator": generator.manual_seed(seed)}
-    )
+    again = call(name, function, sizes | {"generator": generator.manual_seed(seed)})
     if not all(torch.equal(torch.as_tensor(a), torch.as_tensor(b)) for a, b in zip(answer[:4], again[:4], strict=True)):
-        raise Failed(
-            f"{name}: the same generator gave other tasks the second time. Does every torch.rand take generator=?"
-        )
+        raise Failed(f"{name}: the same generator gave other tasks later. Does every torch.rand have it?")
 
-    def sinusoid(
-        x: Tensor, y: Tensor
-    ) -> tuple[Tensor, Tensor]:  # least squares for y = p sin x + q cos x, and what is left
+    def sinusoid(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:  # p and q of y = p sin x + q cos x, and what is left
         basis = torch.stack([x.sin(), x.cos()], -1)
         fit = torch.linalg.lstsq(basis, y[..., None]).solution
         return fit[..., 0], ((basis @ fit)[..., 0] - y).abs().amax(-1)
@@ -171,7 +194,8 @@ def fit_sinusoid(function: Answer, *, seed: int | None = None) -> None:
         "It looks like atan2 with its arguments swapped: b = atan2(q, p), with q the coefficient of cos x.":
             lambda x, y: (oracle(x, y)[0], math.pi / 2 - oracle(x, y)[1]),
         "These are p and q themselves; A and b are their length and angle.": coefficients,
-        "b has the wrong sign: sin(x + b) = cos(b) sin(x) + sin(b) cos(x).": lambda x, y: (oracle(x, y)[0], -oracle(x, y)[1]),
+        "b has the wrong sign: sin(x + b) = cos(b) sin(x) + sin(b) cos(x).":
+            lambda x, y: (oracle(x, y)[0], -oracle(x, y)[1]),
     }, seed)  # fmt: skip
 
 
@@ -187,14 +211,13 @@ def adapt(function: Answer, *, seed: int | None = None) -> None:
         return lambda theta, x, y, alpha, steps: _path(theta, x, y, alpha_times * alpha, steps - fewer)[-1]
 
     def at_start(theta, x, y, alpha, steps):
-        return {
-            n: p - steps * alpha * g for (n, p), g in zip(theta.items(), grad(mse)(theta, x, y).values(), strict=True)
-        }
+        grads = grad(mse)(theta, x, y)
+        return {n: p - steps * alpha * grads[n] for n, p in theta.items()}
 
     examine("adapt", function, _task_case, by(), {
         "It climbs: the update is minus α times the gradient.": by(-1),
         "It looks like a sum over the points where L is their mean.": by(SHOTS),
-        "It looks like a gradient of half the squared error; L here is the mean of (f(x) - y)², without a half.": by(0.5),
+        "It looks like the gradient of half the squared error; L is the mean of (f(x) - y)², without a half.": by(0.5),
         "It took one step too few.": by(fewer=1),
         "It took one step too many.": by(fewer=-1),
         "It looks like every gradient taken at θ; step k takes it at θ^(k-1).": at_start,
@@ -236,19 +259,7 @@ def meta_loss(function: Answer, *, seed: int | None = None) -> None:
     def loss(theta, batch, alpha, steps):
         return methods.maml(theta, batch, alpha=alpha, steps=steps).loss
 
-    def on(support: str, query: str) -> Answer:
-        return lambda theta, batch, alpha, steps: loss(theta, _swapped(batch, support, query), alpha, steps)
-
-    examine("meta_loss", function, _meta_case, loss, {
-        "It is the support error after adaptation; the outer level asks for the query error.": on("support", "support"),
-        "It is the query error before adaptation: the adapted parameters are not used.":
-            lambda theta, batch, alpha, steps: loss(theta, batch, alpha, 0),
-        "It adapts to the query points; query stands where support should.": on("query", "query"),
-        "Support and query points have changed places.": on("query", "support"),
-        "It takes one inner step, whatever steps says.": lambda theta, batch, alpha, steps: loss(theta, batch, alpha, 1),
-        "The inner loss looks like a sum over the points where it should be their mean.":
-            lambda theta, batch, alpha, steps: loss(theta, batch, SHOTS * alpha, steps),
-    }, seed)  # fmt: skip
+    examine("meta_loss", function, _meta_case, loss, _usual(loss), seed)
 
 
 def best_start(function: Answer, *, seed: int | None = None) -> None:
@@ -262,14 +273,17 @@ def best_start(function: Answer, *, seed: int | None = None) -> None:
                 "alpha": _number(generator, 0.1, 0.4), "steps": 1 + i % 3}  # fmt: skip
 
     def mean(weight: Answer) -> Answer:
-        return lambda c, h, alpha, steps: (
-            (weight(h, 1 - alpha * h, steps) * c).sum() / weight(h, 1 - alpha * h, steps).sum()
-        )
+        def weighted(c, h, alpha, steps):
+            w = weight(h, 1 - alpha * h, steps)
+            return (w * c).sum() / w.sum()
+
+        return weighted
 
     examine("best_start", function, case, mean(lambda h, left, K: h * left ** (2 * K)), {
         "It is where joint training comes to rest, with weights h: no adaptation is in it.": mean(lambda h, left, K: h),
         "It is the plain mean of the minima; tasks weigh differently.": mean(lambda h, left, K: torch.ones_like(h)),
-        "It is where first-order MAML comes to rest: (1 - αh)^K should be squared.": mean(lambda h, left, K: h * left**K),
+        "It is where first-order MAML comes to rest: (1 - αh)^K should be squared.":
+            mean(lambda h, left, K: h * left**K),
         "The weight lacks the factor h.": mean(lambda h, left, K: left ** (2 * K)),
         "It is the answer for one step, whatever steps says.": mean(lambda h, left, K: h * left**2),
     }, seed)  # fmt: skip
@@ -287,8 +301,8 @@ def hessian_vector_product(function: Answer, *, seed: int | None = None) -> None
         return {"theta": task["theta"], "x": task["x"], "y": task["y"], "v": v}
 
     def gauss_newton(theta, x, y, v):
-        along = jvp(lambda theta: mlp(theta, x), (theta,), (v,))[1]
-        return grad(lambda theta: (mlp(theta, x) * 2 * along.detach() / len(x)).sum())(theta)
+        J = torch.cat([j.flatten(1) for j in jacrev(lambda theta: mlp(theta, x)[:, 0])(theta).values()], 1)
+        return 2 / len(x) * J.mT @ (J @ flatten(v))
 
     def outer_product(theta, x, y, v):
         g = grad(mse)(theta, x, y)
@@ -336,9 +350,6 @@ def meta_gradient(function: Answer, *, seed: int | None = None) -> None:
     """
     maml = partial(_gradients, methods.maml)
 
-    def on(support: str, query: str, method=maml) -> Answer:
-        return lambda theta, batch, alpha, steps: method(theta, _swapped(batch, support, query), alpha, steps)
-
     def inner(theta, batch, alpha, steps):
         phis = [_path(theta, x, y, alpha, steps) for x, y in zip(batch.x_support, batch.y_support, strict=True)]
         left = [sum(flatten(grad(mse)(p, x, y)) for p in path[:-1]) for path, x, y in
@@ -348,32 +359,18 @@ def meta_gradient(function: Answer, *, seed: int | None = None) -> None:
     examine("meta_gradient", function, _meta_case, maml, {
         "It is the first-order gradient, taken at φ instead of through it to θ. It looks like a missing "
         "create_graph=True, or a detached inner step.": partial(_gradients, methods.fomaml),
-        "It adapts to the query points; query stands where support should.": on("query", "query"),
-        "It measures on the support points; support stands where query should.": on("support", "support"),
-        "Support and query points have changed places.": on("query", "support"),
         "It looks like the reversed product: (I - αH_{K-1}) must meet the query gradient first.":
             partial(_chain, order=lambda before: before),
-        "It takes all Hessians at θ; factor k needs the one at θ^(k).": partial(_chain, order=lambda before: before[:1] * len(before)),
+        "It takes all Hessians at θ; factor k needs the one at θ^(k).":
+            partial(_chain, order=lambda before: before[:1] * len(before)),
         "It takes all Hessians at the last point; factor k needs the one at θ^(k).":
             partial(_chain, order=lambda before: before[-1:] * len(before)),
         "The factors look like I + αH; the step goes down, so it is I - αH.": partial(_chain, sign=1),
-        "It is the query gradient at θ: the adapted parameters are not used.":
-            lambda theta, batch, alpha, steps: maml(theta, batch, alpha, 0),
-        "It takes one inner step, whatever steps says.": lambda theta, batch, alpha, steps: maml(theta, batch, alpha, 1),
-        "It took one inner step too few.": lambda theta, batch, alpha, steps: maml(theta, batch, alpha, steps - 1),
-        "It took one inner step too many.": lambda theta, batch, alpha, steps: maml(theta, batch, alpha, steps + 1),
-        "The inner loss looks like a sum over the points where it should be their mean.":
-            lambda theta, batch, alpha, steps: maml(theta, batch, SHOTS * alpha, steps),
-        "It is the first-order gradient, as a sum over tasks where the mean should be.": lambda theta, batch, alpha, steps:
-            TASKS * flatten(_gradients(methods.fomaml, theta, batch, alpha, steps)),
+        "It is the first-order gradient, as a sum over tasks where the mean should be.":
+            lambda **case: TASKS * flatten(_gradients(methods.fomaml, **case)),
         "It looks like inner gradients left in .grad: .backward() adds to what is there.": inner,
-        "It is the gradient of one task only, the last; the answer is the mean over tasks.":
-            lambda theta, batch, alpha, steps: maml(theta, _last(batch), alpha, steps),
+        **_usual(maml),
     }, seed)  # fmt: skip
-
-
-def _last(batch: Batch) -> Batch:
-    return batch._replace(**{name: getattr(batch, name)[-1:] for name in batch._fields})
 
 
 def adaptation_curve(function: Answer, *, seed: int | None = None) -> None:
@@ -410,21 +407,12 @@ def fomaml_gradient(function: Answer, *, seed: int | None = None) -> None:
     """
     fomaml = partial(_gradients, methods.fomaml)
 
-    def on(support: str, query: str) -> Answer:
-        return lambda theta, batch, alpha, steps: fomaml(theta, _swapped(batch, support, query), alpha, steps)
-
     examine("fomaml_gradient", function, _meta_case, fomaml, {
-        "It is the full gradient of MAML: the inner gradients are not constants yet.": partial(_gradients, methods.maml),
-        "It is the gradient at θ instead of φ: the adapted parameters are not used.":
-            lambda theta, batch, alpha, steps: fomaml(theta, batch, alpha, 0),
-        "It measures on the support points; support stands where query should.": on("support", "support"),
-        "It adapts to the query points; query stands where support should.": on("query", "query"),
-        "Support and query points have changed places.": on("query", "support"),
-        "It takes one inner step, whatever steps says.": lambda theta, batch, alpha, steps: fomaml(theta, batch, alpha, 1),
-        "The inner loss looks like a sum over the points where it should be their mean.":
-            lambda theta, batch, alpha, steps: fomaml(theta, batch, SHOTS * alpha, steps),
-        "It is the gradient of one task only, the last; the answer is the mean over tasks.":
-            lambda theta, batch, alpha, steps: fomaml(theta, _last(batch), alpha, steps),
+        "It is the full gradient of MAML: the inner gradients are not constants yet.":
+            partial(_gradients, methods.maml),
+        "It is the gradient at θ instead of φ: φ is not used.":
+            _altered(fomaml, steps=lambda K: 0),
+        **_usual(fomaml),
     }, seed)  # fmt: skip
 
 
@@ -441,7 +429,7 @@ def reptile_direction(function: Answer, *, seed: int | None = None) -> None:
         return lambda theta, x, y, alpha, steps: grad(mse)(_path(theta, x, y, alpha, steps)[k], x, y)
 
     examine("reptile_direction", function, _task_case,
-            lambda theta, x, y, alpha, steps: dict(zip(theta, _pieces(moved(theta, x, y, alpha, steps) / alpha, theta), strict=True)), {
+            lambda theta, x, y, alpha, steps: _like(theta, moved(theta, x, y, alpha, steps) / alpha), {
         "The division by α is missing.": moved,
         "It has the wrong sign: a descent must go towards φ.":
             lambda theta, x, y, alpha, steps: -moved(theta, x, y, alpha, steps) / alpha,
@@ -452,9 +440,9 @@ def reptile_direction(function: Answer, *, seed: int | None = None) -> None:
     }, seed)  # fmt: skip
 
 
-def _pieces(vector: Tensor, theta: Params) -> list[Tensor]:
+def _like(theta: Params, vector: Tensor) -> Params:
     parts = vector.split([p.numel() for p in theta.values()])
-    return [part.reshape(p.shape) for part, p in zip(parts, theta.values(), strict=True)]
+    return {n: part.reshape(p.shape) for (n, p), part in zip(theta.items(), parts, strict=True)}
 
 
 def pretrain_gradient(function: Answer, *, seed: int | None = None) -> None:
@@ -475,7 +463,7 @@ def pretrain_gradient(function: Answer, *, seed: int | None = None) -> None:
     examine("pretrain_gradient", function, case, joint, {
         "It uses the query points alone; joint training sees all points.": of("query"),
         "It uses the support points alone; joint training sees all points.": of("support"),
-        f"It is the mean of two means. There are {SHOTS} support and {QUERY} query points, and each point counts the same.":
+        f"It is the mean of two means; of {SHOTS} support and {QUERY} query points, each counts the same.":
             lambda theta, batch: (flatten(of("support")(theta, batch)) + flatten(of("query")(theta, batch))) / 2,
         "It adds the support loss and the query loss, where the mean over all points should be.":
             lambda theta, batch: flatten(of("support")(theta, batch)) + flatten(of("query")(theta, batch)),
@@ -506,8 +494,10 @@ def best_single_function(function: Answer, *, seed: int | None = None) -> None:
         "The integral over b is not divided by the width of its range.":
             lambda x, amplitude, phase: sum(amplitude) / 2 * mean_of_sine(x, phase) * (phase[1] - phase[0]),
         "The mean over A is missing: multiply by its mean.": lambda x, amplitude, phase: mean_of_sine(x, phase),
-        "It takes the largest amplitude where the mean should be.": lambda x, amplitude, phase: amplitude[1] * mean_of_sine(x, phase),
-        "It has the wrong sign: the integral of sin is -cos.": lambda x, amplitude, phase: -sum(amplitude) / 2 * mean_of_sine(x, phase),
+        "It takes the largest amplitude where the mean should be.":
+            lambda x, amplitude, phase: amplitude[1] * mean_of_sine(x, phase),
+        "It has the wrong sign: the integral of sin is -cos.":
+            lambda x, amplitude, phase: -sum(amplitude) / 2 * mean_of_sine(x, phase),
     }, seed)  # fmt: skip
 
 
@@ -529,12 +519,14 @@ def paired_interval(function: Answer, *, seed: int | None = None) -> None:
         half = stdtrit(2 * len(a) - 2, 0.975) * math.sqrt((a.var().item() + b.var().item()) / len(a))
         return (a - b).mean().item(), half
 
-    examine("paired_interval", function, case, lambda a, b: tuple(float(v) for v in confidence_interval((a - b).numpy())), {
+    examine("paired_interval", function, case, lambda a, b: interval(a - b), {
         "The interval is that of two independent samples: take the differences of the pairs first.": unpaired,
         "It uses the normal's 1.96; with few values it is Student's t.": lambda a, b: interval(a - b, 1.96),
         "The standard deviation divides by N; a sample's divides by N - 1.": lambda a, b: interval(a - b, ddof=0),
-        "The division by √N is missing: this is the spread of values, not of their mean.": lambda a, b: interval(a - b, root=False),
-        "It uses the one-sided quantile t_0.95; two sides need t_0.975.": lambda a, b: interval(a - b, stdtrit(len(a) - 1, 0.95)),
+        "The division by √N is missing: this is the spread of values, not of their mean.":
+            lambda a, b: interval(a - b, root=False),
+        "It uses the one-sided quantile t_0.95; two sides need t_0.975.":
+            lambda a, b: interval(a - b, stdtrit(len(a) - 1, 0.95)),
         "It is the whole width of the interval; half of it is asked.":
             lambda a, b: (interval(a - b)[0], 2 * interval(a - b)[1]),
         "The difference is the wrong way round: a - b is asked.": lambda a, b: interval(b - a),

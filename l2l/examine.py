@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 CASES = 5
 SECONDS = 10.0  # that one call may take
@@ -131,9 +131,8 @@ def copies(case: dict) -> dict:
 
 def _unchanged(name: str, case: dict, given: dict) -> None:
     for argument, value in case.items():
-        same = []
-        tree_map(lambda a, b: same.append(not isinstance(a, Tensor) or torch.equal(a, b)), value, given[argument])
-        if not all(same):
+        leaves = zip(tree_leaves(value), tree_leaves(given[argument]), strict=True)
+        if not all(torch.equal(a, b) for a, b in leaves if isinstance(a, Tensor)):
             raise Failed(
                 f"{name}: your function changes {argument} in place, so that the next task would start from what the "
                 f"last one left. Make new tensors instead: p - alpha * g, not p -= alpha * g."
@@ -170,9 +169,8 @@ def _vector(name: str, answer: object, like: object) -> Tensor:
         hint = " Is there a return at its end?" if answer is None else ""
         raise Failed(f"{name}: the answer must be {_wanted(like)}, got {_kind(answer)}.{hint}") from None
     if like is not None:
-        shape = (
-            [_vector(name, like, None).numel()] if isinstance(like, dict | tuple) else list(torch.as_tensor(like).shape)
-        )
+        parts = isinstance(like, dict | tuple)
+        shape = [_vector(name, like, None).numel()] if parts else list(torch.as_tensor(like).shape)
         if list(tensor.shape) != shape:
             raise Failed(f"{name}: the answer must be {_wanted(like)}, got {_kind(answer)}.")
     return tensor.flatten()
@@ -198,6 +196,8 @@ def _kind(value: object) -> str:
 def _deviation(answer: Tensor, expected: Tensor) -> float:
     if answer.shape != expected.shape:
         return math.inf
+    if torch.equal(answer.double(), expected.double()):
+        return 0.0
     off = torch.linalg.vector_norm(answer.double() - expected.double()) / torch.linalg.vector_norm(expected.double())
     return off.nan_to_num(math.inf, math.inf).item()
 
@@ -208,20 +208,16 @@ def _tolerance(answer: Tensor) -> float:
 
 def _factor(answers: list[Tensor], expected: list[Tensor]) -> str:
     """Say whether the answers are the expected ones times one factor."""
-    factors = [
-        (a.double() @ e.double() / (e.double() @ e.double())).item() for a, e in zip(answers, expected, strict=True)
-    ]
-    factor = factors[0]
-    if abs(factor) < 1e-12 or any(
-        _deviation(a, factor * e) > _tolerance(a) * max(1, abs(factor)) for a, e in zip(answers, expected, strict=True)
-    ):
+    pairs = [(a.double(), e.double()) for a, e in zip(answers, expected, strict=True)]
+    factor = ((pairs[0][0] @ pairs[0][1]) / (pairs[0][1] @ pairs[0][1])).item()
+    if not all(torch.allclose(a, factor * e, rtol=1e-4, atol=1e-5 * e.norm().item()) for a, e in pairs) or factor == 0:
         return "It is none of the mistakes that this check knows. Try the smallest case by hand: one task, one step."
-    means = {TASKS: "tasks", SHOTS: "support points", QUERY: "query points", TASKS * QUERY: "tasks times query points"}
-    if abs(factor + 1) < 1e-3:
+    if math.isclose(factor, -1, rel_tol=1e-3):
         return "It has the wrong sign."
-    number = next((n for n in means if math.isclose(factor, n, rel_tol=1e-3)), None)
-    if number:
-        return f"It is the expected answer times {number}, the number of {means[number]}: it looks like a sum where the mean should be."
+    means = {TASKS: "tasks", SHOTS: "support points", QUERY: "query points", TASKS * QUERY: "tasks times query points"}
+    for number, counted in means.items():
+        if math.isclose(factor, number, rel_tol=1e-3):
+            return f"It is {number} times too large, the number of {counted}: a sum stands where the mean should."
     return f"It is the expected answer times {factor:.4g}, in every case."
 
 
@@ -234,8 +230,6 @@ def _describe(case: dict) -> str:
 
 def _show(v: Tensor) -> str:
     entries = ", ".join(f"{x:.4g}" for x in v[:4].tolist())
-    return (
-        entries
-        if len(v) == 1
-        else f"[{entries}{', …' if len(v) > 4 else ''}]" + (f", norm {v.norm().item():.4g}" if len(v) > 4 else "")
-    )
+    if len(v) <= 4:
+        return f"[{entries}]" if len(v) > 1 else entries
+    return f"[{entries}, …], norm {v.norm().item():.4g}"

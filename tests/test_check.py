@@ -1,0 +1,414 @@
+"""The checks of the exercises accept what is right, however it is written, and name what is wrong with the rest."""
+
+import math
+import re
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from torch.func import functional_call, grad, vmap
+
+from l2l import check, mse
+from l2l.check import Failed
+from l2l.net import flatten, mlp, unflatten
+
+SIZES = check.SIZES
+
+
+def tasks_of(batch):
+    return list(zip(batch.x_support, batch.y_support, batch.x_query, batch.y_query, strict=True))
+
+
+# meta_gradient by autograd, with every way to go wrong as a switch.
+def by_autograd(create_graph=True, detach=False, swap=False, reduce="mean", inner_sum=False, sign=-1):
+    def meta_gradient(theta, batch, alpha, steps):
+        total = 0
+        for xs, ys, xq, yq in tasks_of(batch):
+            if swap:
+                xs, ys, xq, yq = xq, yq, xs, ys
+            phi = theta
+            for _ in range(steps):
+                loss = mse(phi, xs, ys) * (len(xs) if inner_sum else 1)
+                gradients = torch.autograd.grad(loss, list(phi.values()), create_graph=create_graph)
+                if detach:
+                    gradients = [g.detach() for g in gradients]
+                phi = {n: p + sign * alpha * g for (n, p), g in zip(phi.items(), gradients, strict=True)}
+            total = total + mse(phi, xq, yq)
+        total = total / len(batch.x_support) if reduce == "mean" else total
+        return torch.autograd.grad(total, list(theta.values()))
+
+    return meta_gradient
+
+
+def by_functional_transforms(theta, batch, alpha, steps):
+    def loss(theta, xs, ys, xq, yq):
+        for _ in range(steps):
+            theta = {n: theta[n] - alpha * g for n, g in grad(mse)(theta, xs, ys).items()}
+        return mse(theta, xq, yq)
+
+    return grad(lambda t: vmap(loss, (None, 0, 0, 0, 0))(t, *batch[:4]).mean())(theta)
+
+
+def by_finite_differences(theta, batch, alpha, steps):
+    def loss(vector):
+        total = 0
+        for xs, ys, xq, yq in tasks_of(batch):
+            phi = unflatten(vector, SIZES)
+            for _ in range(steps):
+                phi = {n: phi[n] - alpha * g for n, g in grad(mse)(phi, xs, ys).items()}
+            total += mse(phi, xq, yq) / len(batch.x_support)
+        return total.item()
+
+    start, small = flatten(theta).detach(), 1e-6
+    return np.array(
+        [
+            (loss(start + small * e) - loss(start - small * e)) / (2 * small)
+            for e in torch.eye(len(start), dtype=start.dtype)
+        ]
+    )
+
+
+def through_a_module(theta, batch, alpha, steps):  # .backward(), float32 and a torch.nn module
+    net = torch.nn.Sequential(
+        torch.nn.Linear(1, 8), torch.nn.ReLU(), torch.nn.Linear(8, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1)
+    )
+    names = [n for n, _ in net.named_parameters()]
+    start = [p.detach().float().mT.clone() if p.ndim == 2 else p.detach().float() for p in theta.values()]
+    start = [p.requires_grad_() for p in start]
+    for xs, ys, xq, yq in tasks_of(batch):
+        phi = start
+        for _ in range(steps):
+            loss = torch.nn.functional.mse_loss(
+                functional_call(net, dict(zip(names, phi, strict=True)), (xs.float(),)), ys.float()
+            )
+            phi = [p - alpha * g for p, g in zip(phi, torch.autograd.grad(loss, phi, create_graph=True), strict=True)]
+        out = functional_call(net, dict(zip(names, phi, strict=True)), (xq.float(),))
+        (torch.nn.functional.mse_loss(out, yq.float()) / len(batch.x_support)).backward()
+    return {n: p.grad.mT if p.ndim == 2 else p.grad for n, p in zip(theta, start, strict=True)}
+
+
+def chain(order=lambda path: path[::-1]):
+    """The product by explicit Hessian matrices."""
+
+    def meta_gradient(theta, batch, alpha, steps):
+        total = 0
+        for xs, ys, xq, yq in tasks_of(batch):
+
+            def loss(v, x=xs, y=ys):
+                return mse(unflatten(v, SIZES), x, y)
+
+            path = [flatten(theta).detach()]
+            for _ in range(steps):
+                path.append(path[-1] - alpha * grad(loss)(path[-1]))
+            v = grad(loss)(path[-1], xq, yq)
+            for phi in order(path[:-1]):
+                v = v - alpha * torch.func.jacrev(grad(loss))(phi) @ v
+            total = total + v / len(batch.x_support)
+        return total
+
+    return meta_gradient
+
+
+def gradient_at_phi(reduce=torch.mean, into="query"):
+    def fomaml(theta, batch, alpha, steps):
+        found = []
+        for xs, ys, xq, yq in tasks_of(batch):
+            phi = {n: p.detach().clone() for n, p in theta.items()}
+            for _ in range(steps):
+                g = grad(mse)(phi, xs, ys)
+                for n in phi:
+                    phi[n] -= alpha * g[n]
+            found.append(flatten(grad(mse)(phi, *((xq, yq) if into == "query" else (xs, ys)))))
+        return reduce(torch.stack(found), 0)
+
+    return fomaml
+
+
+def own_adapt(create_graph=True, data=False, points_sum=False):
+    def adapt(theta, x, y, alpha, steps):
+        phi = dict(theta)
+        for _ in range(steps):
+            loss = ((mlp(phi, x) - y) ** 2).sum() if points_sum else ((mlp(phi, x) - y) ** 2).mean()
+            gradients = torch.autograd.grad(loss, list(phi.values()), create_graph=create_graph)
+            phi = {n: p - alpha * g for (n, p), g in zip(phi.items(), gradients, strict=True)}
+            if data:
+                phi = {n: p.data.requires_grad_() for n, p in phi.items()}
+        return phi
+
+    return adapt
+
+
+def own_meta_loss(theta, batch, alpha, steps, on="query"):
+    losses = []
+    for xs, ys, xq, yq in tasks_of(batch):
+        phi = own_adapt()(theta, xs, ys, alpha, steps)
+        losses.append(mse(phi, xq, yq) if on == "query" else mse(phi, xs, ys))
+    return sum(losses) / len(losses)
+
+
+def own_curve(carry=False):
+    def curve(theta, batch, alpha, steps):
+        errors, start = np.zeros(steps + 1), theta
+        for xs, ys, xq, yq in tasks_of(batch):
+            phi = start
+            for k in range(steps + 1):
+                errors[k] += mse(phi, xq, yq).item() / len(batch.x_support)
+                if k < steps:
+                    phi = {n: (phi[n] - alpha * g).detach() for n, g in grad(mse)(phi, xs, ys).items()}
+            start = phi if carry else theta
+        return list(errors)
+
+    return curve
+
+
+def own_sample(per_point=False, anew=False, turn=1.0, generator_used=True):
+    def sample(tasks, shots, query, generator):
+        g = generator if generator_used else None
+
+        def u(low, high, *shape):
+            return low + (high - low) * torch.rand(*shape, generator=g)
+
+        width = shots if per_point else 1
+        A, b = u(0.1, 5, tasks, width, 1), u(0, turn * math.pi, tasks, width, 1)
+        xs, xq = u(-5, 5, tasks, shots, 1), u(-5, 5, tasks, query, 1)
+        ys = A * torch.sin(xs + b)
+        A, b = (u(0.1, 5, tasks, 1, 1), b[:, :1]) if anew else (A[:, :1], b[:, :1])
+        return xs, ys, xq, A * torch.sin(xq + b)
+
+    return sample
+
+
+def own_fit(swap=False):
+    def fit(x, y):
+        basis = np.stack([np.sin(x.numpy()), np.cos(x.numpy())], 1)
+        p, q = np.linalg.lstsq(basis, y.numpy(), rcond=None)[0]
+        return np.hypot(p, q), (np.arctan2(p, q) if swap else np.arctan2(q, p))
+
+    return fit
+
+
+def own_hvp(theta, x, y, v):
+    g = torch.autograd.grad(mse(theta, x, y), list(theta.values()), create_graph=True)
+    return torch.autograd.grad(sum((a * b).sum() for a, b in zip(g, v.values(), strict=True)), list(theta.values()))
+
+
+def hvp_by_differences(theta, x, y, v):
+    def at(s):
+        return grad(mse)({n: p + s * v[n] for n, p in theta.items()}, x, y)
+
+    return {n: (a - b) / 2e-6 for (n, a), b in zip(at(1e-6).items(), at(-1e-6).values(), strict=True)}
+
+
+def gauss_newton(theta, x, y, v):
+    J = torch.func.jacrev(lambda t: mlp(unflatten(t, SIZES), x)[:, 0])(flatten(theta))
+    return 2 / len(x) * J.mT @ (J @ flatten(v))
+
+
+def own_product(reverse=False):
+    def product(hessians, g, alpha):
+        M = torch.eye(len(g), dtype=g.dtype)
+        for H in hessians.flip(0) if reverse else hessians:
+            M = M @ (torch.eye(len(g), dtype=g.dtype) - alpha * H)
+        return M @ g
+
+    return product
+
+
+def own_best_start(power):
+    def best(c, h, alpha, steps):
+        w = [float(hi) * (1 - alpha * float(hi)) ** (power * steps) for hi in h]
+        return sum(wi * float(ci) for wi, ci in zip(w, c, strict=True)) / sum(w)
+
+    return best
+
+
+def own_reptile(theta, x, y, alpha, steps):
+    phi = own_adapt()(theta, x, y, alpha, steps)
+    return {n: (theta[n] - phi[n]) / alpha for n in theta}
+
+
+def own_pretrain(theta, batch):
+    x, y = (
+        torch.cat([batch.x_support, batch.x_query], 1).reshape(-1, 1),
+        torch.cat([batch.y_support, batch.y_query], 1).reshape(-1, 1),
+    )
+    mse(theta, x, y).backward()
+    return {n: p.grad for n, p in theta.items()}
+
+
+def two_means(theta, batch):
+    loss = sum(mse(theta, xs, ys) + mse(theta, xq, yq) for xs, ys, xq, yq in tasks_of(batch)) / 2 / len(batch.x_support)
+    return torch.autograd.grad(loss, list(theta.values()))
+
+
+def by_quadrature(x, amplitude, phase):
+    b = np.linspace(*phase, 20_001)
+    return [np.trapezoid(np.sin(float(xi) + b), b) / (phase[1] - phase[0]) * sum(amplitude) / 2 for xi in x]
+
+
+def by_scipy(a, b):
+    found = scipy.stats.ttest_rel(a.numpy(), b.numpy()).confidence_interval()
+    return (found.low + found.high) / 2, (found.high - found.low) / 2
+
+
+def unpaired(a, b):
+    found = scipy.stats.ttest_ind(a.numpy(), b.numpy()).confidence_interval()
+    return (found.low + found.high) / 2, (found.high - found.low) / 2
+
+
+RIGHT = [
+    (check.sample_tasks, own_sample()),
+    (check.fit_sinusoid, own_fit()),
+    (check.adapt, own_adapt()),
+    (check.adapt, lambda theta, x, y, alpha, steps: list(own_adapt()(theta, x, y, alpha, steps).values())),
+    (check.meta_loss, own_meta_loss),
+    (check.meta_loss, lambda *a: own_meta_loss(*a).item()),
+    (check.best_start, own_best_start(2)),
+    (check.hessian_vector_product, own_hvp),
+    (check.hessian_vector_product, hvp_by_differences),
+    (check.unrolled_product, own_product()),
+    (check.meta_gradient, by_autograd()),
+    (check.meta_gradient, by_functional_transforms),
+    (check.meta_gradient, by_finite_differences),
+    (check.meta_gradient, through_a_module),
+    (check.meta_gradient, chain()),
+    (check.adaptation_curve, own_curve()),
+    (check.fomaml_gradient, gradient_at_phi()),
+    (check.fomaml_gradient, by_autograd(detach=True)),
+    (check.reptile_direction, own_reptile),
+    (check.pretrain_gradient, own_pretrain),
+    (check.best_single_function, by_quadrature),
+    (check.paired_interval, by_scipy),
+]
+
+WRONG = [
+    (check.sample_tasks, own_sample(per_point=True), "each point"),
+    (check.sample_tasks, own_sample(anew=True), "anew for the query"),
+    (check.sample_tasks, own_sample(turn=2), "b is not uniform"),
+    (check.sample_tasks, own_sample(generator_used=False), "generator"),
+    (check.fit_sinusoid, own_fit(swap=True), "swapped"),
+    (check.adapt, own_adapt(create_graph=False), "create_graph"),
+    (check.adapt, own_adapt(data=True), "detached inner step"),
+    (check.adapt, own_adapt(points_sum=True), "sum over the points"),
+    (check.meta_loss, lambda *a: own_meta_loss(*a, on="support"), "support stands where query should"),
+    (check.meta_loss, lambda *a: 3 * own_meta_loss(*a), "sum stands where the mean"),
+    (check.best_start, own_best_start(1), "first-order"),
+    (check.best_start, own_best_start(0), "joint training"),
+    (check.hessian_vector_product, gauss_newton, "Gauss-Newton"),
+    (check.unrolled_product, own_product(reverse=True), "reversed product"),
+    (check.meta_gradient, by_autograd(create_graph=False), "create_graph"),
+    (check.meta_gradient, by_autograd(detach=True), "detached inner step"),
+    (check.meta_gradient, by_autograd(swap=True), "changed places"),
+    (check.meta_gradient, by_autograd(reduce="sum"), "3 times too large, the number of tasks"),
+    (check.meta_gradient, by_autograd(inner_sum=True), "sum over the points"),
+    (check.meta_gradient, gradient_at_phi(), "at φ instead of through it"),
+    (check.meta_gradient, gradient_at_phi(reduce=torch.sum), "as a sum over tasks"),
+    (check.meta_gradient, chain(lambda path: path), "reversed product"),
+    (check.meta_gradient, chain(lambda path: path[:1] * len(path)), "Hessians at θ"),
+    (check.adaptation_curve, own_curve(carry=True), "where the last one ended"),
+    (check.fomaml_gradient, by_autograd(), "full gradient"),
+    (check.fomaml_gradient, gradient_at_phi(into="support"), "support stands where query should"),
+    (check.reptile_direction, lambda *a: {n: -g for n, g in own_reptile(*a).items()}, "wrong sign"),
+    (check.reptile_direction, lambda *a: {n: a[3] * g for n, g in own_reptile(*a).items()}, "division by α"),
+    (check.pretrain_gradient, two_means, "two means"),
+    (check.best_single_function, lambda x, A, b: sum(A) / 2 * torch.sin(x + sum(b) / 2), "flatter"),
+    (check.paired_interval, unpaired, "independent samples"),
+]
+
+
+@pytest.mark.parametrize(("checked", "function"), RIGHT, ids=lambda f: f.__name__)
+def test_accepts_what_is_right(checked, function, capsys):
+    checked(function)
+    assert "right" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("checked", "function", "words"), WRONG, ids=lambda f: getattr(f, "__name__", None))
+def test_names_what_is_wrong(checked, function, words):
+    with pytest.raises(Failed) as failure:
+        checked(function)
+    assert words in str(failure.value)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_the_random_cases(seed, capsys):
+    for checked, function in RIGHT:
+        checked(function, seed=seed)
+    for checked, function, words in WRONG:
+        with pytest.raises(Failed, match=re.escape(words)):
+            checked(function, seed=seed)
+
+
+def test_the_seed_that_is_named_repeats_the_cases():
+    def message(**seed):
+        with pytest.raises(Failed) as failure:
+            check.meta_gradient(by_autograd(swap=True), **seed)
+        return str(failure.value)
+
+    first = message()
+    assert message(seed=int(re.search(r"seed=(\d+)", first)[1])) == first
+    assert message() != first
+
+
+def in_place(theta, x, y, alpha, steps):
+    phi = own_adapt()(theta, x, y, alpha, steps)
+    with torch.no_grad():
+        theta["b3"] += 1
+    return phi
+
+
+def boom(theta, x, y, alpha, steps):
+    raise KeyError("W9")
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (7, "the function itself, not an int"),
+        (lambda *a: None, "Is there a return"),
+        (lambda *a: "text", "got a str"),
+        (lambda *a: {"W1": torch.zeros(1)}, "keys W1, b1"),
+        (lambda *a: {n: p.mT if p.ndim == 2 else p for n, p in a[0].items()}, r"W1 must be a tensor of shape [1, 8]"),
+        (lambda *a: [torch.zeros(1)], "6 tensors"),
+        (lambda *a: torch.zeros(3), "shapes of theta"),
+        (lambda *a: {n: p * math.nan for n, p in a[0].items()}, "nan"),
+        (lambda theta, x: theta, "f(theta, x, y, alpha, steps)"),
+        (in_place, "changes theta in place"),
+        (boom, 'raise KeyError("W9")'),
+    ],
+)
+def test_says_clearly_what_it_was_given(function, words):
+    with pytest.raises(Failed) as failure:
+        check.adapt(function)
+    assert words in str(failure.value)
+    assert failure.value.__cause__ is None
+    assert failure.value.__suppress_context__ or failure.value.__context__ is None
+    assert "l2l" not in str(failure.value) or "check." in str(failure.value)
+
+
+def test_an_endless_loop_is_stopped(monkeypatch):
+    monkeypatch.setattr("l2l.examine.SECONDS", 0.5)
+    turns = [0]
+
+    def endless(theta, x, y, alpha, steps):
+        while True:
+            turns[0] += 1
+
+    with pytest.raises(Failed, match=r"never end\?\n  in line \d+ of your code: (while True:|turns\[0\] \+= 1)"):
+        check.adapt(endless)
+    then = turns[0]
+    time.sleep(0.1)
+    assert turns[0] == then
+
+
+def test_a_notebook_shows_the_message_alone():
+    IPython = pytest.importorskip("IPython")
+    code = "from IPython.core.interactiveshell import InteractiveShell as S\ns = S.instance()\n"
+    code += "r = s.run_cell('from l2l import check\\ncheck.adapt(lambda *a: None)')\nassert r.error_in_exec is not None"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "Is there a return" in shown
+    assert "Traceback" not in shown
+    assert IPython
