@@ -1,0 +1,106 @@
+"""Print the built pages as one PDF, in the order of the contents, with everything unfolded and links that stay inside.
+
+    python .ci/print.py [out.pdf]
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import yaml
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+HTML = ROOT / "_build" / "html"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+STYLE = """
+  @page { size: A4; margin: 18mm 16mm; }
+  body { background: white; }
+  article { break-before: page; max-width: none; }
+  figure, img, svg, .MathJax_Display, tr, details.l2l-choice { break-inside: avoid; }
+  img, svg { max-width: 100%; }
+  img { height: auto; max-height: 230mm; }
+  h1, h2, h3, summary { break-after: avoid; }
+  pre, pre * { white-space: pre-wrap !important; overflow-wrap: anywhere; }
+  .cell_output, .pst-scrollable-table-container, .l2l-scroll { overflow: visible !important; max-height: none !important; }
+  .headerlink, .copybtn, .toggle-button, .l2l-done, .l2l-progress, script { display: none !important; }
+"""
+GATHER = r"""async ({pages, style}) => {
+  const key = (page, id) => `${page.replaceAll("/", "-")}--${id}`, articles = [];
+  const names = new Set(pages.map(({name}) => name));
+  for (const {name, html} of pages) {
+    const article = new DOMParser().parseFromString(html, "text/html").querySelector("article.bd-article");
+    const base = new URL(name + ".html", ROOT);
+    for (const element of article.querySelectorAll("[id]")) element.id = key(name, element.id);
+    article.id = key(name, "");
+    for (const image of article.querySelectorAll("img")) {
+      image.src = new URL(image.getAttribute("src"), base).href;
+      image.loading = "eager";
+    }
+    for (const link of article.querySelectorAll("a[href]")) {
+      const to = new URL(link.getAttribute("href"), base);
+      const page = to.href.startsWith(ROOT) ? to.pathname.slice(new URL(ROOT).pathname.length).replace(/\.html$/, "") : null;
+      if (names.has(page)) link.href = "#" + key(page, decodeURIComponent(to.hash.slice(1)));
+      else link.href = to.href;
+    }
+    for (const part of article.querySelectorAll("details")) part.open = true;
+    for (const part of article.querySelectorAll(".toggle, .toggle-hidden, .dropdown"))
+      part.classList.remove("toggle", "toggle-hidden", "dropdown");
+    for (const part of article.querySelectorAll("input, .l2l-still figcaption")) part.remove();
+    articles.push(article);
+  }
+  const contents = document.createElement("nav");
+  contents.innerHTML = "<h1>Learning to Learn</h1><ul></ul>";
+  for (const article of articles) {
+    const item = document.createElement("li"), link = document.createElement("a");
+    link.href = "#" + article.id;
+    link.textContent = article.querySelector("h1").firstChild.textContent + (article.querySelector("h1 > :not(a)")?.nextSibling?.textContent ?? "");
+    item.append(link);
+    contents.querySelector("ul").append(item);
+  }
+  document.documentElement.dataset.theme = "light";
+  document.body.className = "";
+  document.body.replaceChildren(contents, ...articles);
+  document.head.append(Object.assign(document.createElement("style"), {textContent: style}));
+  await MathJax.typesetPromise();
+  await Promise.all([...document.images].map(image => image.decode().catch(() => {})));
+}"""
+
+
+def pages() -> list[str]:
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+
+
+def print_book(out: Path) -> None:
+    """Write the PDF; a file that is there stays whole until the new one is complete.
+
+    Raises:
+        SystemExit: no browser, or pages that are not built.
+    """
+    browser_path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser_path is None:
+        raise SystemExit("make pdf needs Chromium: install the package chromium")
+    missing = [name for name in pages() if not (HTML / f"{name}.html").exists()]
+    if missing:
+        raise SystemExit(f"not built: {', '.join(missing)}; run make book first")
+    texts = [{"name": name, "html": (HTML / f"{name}.html").read_text(encoding="utf-8")} for name in pages()]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path)
+        tab = browser.new_page()
+        tab.goto((HTML / "book" / "notation.html").as_uri())  # a page with formulas, so that MathJax is there
+        tab.wait_for_function("window.MathJax?.typesetPromise")
+        gather = GATHER.replace("ROOT", repr(HTML.as_uri() + "/"))
+        tab.evaluate(gather, {"pages": texts, "style": STYLE})
+        tab.emulate_media(media="print", color_scheme="light")
+        part = out.with_suffix(".part")
+        tab.pdf(path=part, format="A4", outline=True, tagged=True, prefer_css_page_size=True, print_background=True)
+        browser.close()
+    os.replace(part, out)
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else HTML / "learning-to-learn.pdf"
+    print_book(target)
+    print(f"Open {target}")

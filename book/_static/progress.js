@@ -1,0 +1,22 @@
+// Each exercise can be ticked. The ticks stay in this browser's local storage; nothing is sent anywhere.
+
+const KEY = "l2l-exercises-done";
+const done = new Set(JSON.parse(localStorage.getItem(KEY) ?? "[]"));
+
+for (const exercise of document.querySelectorAll(".admonition.exercise[id]")) {
+  const box = Object.assign(document.createElement("input"), {type: "checkbox", checked: done.has(exercise.id)});
+  box.addEventListener("change", () => {
+    done[box.checked ? "add" : "delete"](exercise.id);
+    localStorage.setItem(KEY, JSON.stringify([...done]));
+  });
+  const label = document.createElement("label");
+  label.className = "l2l-done";
+  label.append(box, " done");
+  exercise.append(label);
+}
+
+// A page with a list of all exercises says which are done.
+for (const place of document.querySelectorAll(".l2l-exercise[data-id]"))
+  if (done.has(place.dataset.id)) place.append(" ✓ done");
+for (const place of document.querySelectorAll(".l2l-progress"))
+  place.textContent = `Ticked so far in this browser: ${done.size}.`;
