@@ -8,7 +8,7 @@ URL ?=
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test notebooks figures paper bench serve lint links set-repository clean
+.PHONY: help book pdf test notebooks figures paper bench serve lint links set-repository clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -24,6 +24,9 @@ book: $(VENV)/.installed ## build the pages, with warnings as errors
 	$(BIN)/jupyter-book build . -W -n --keep-going -q $(if $(shell find book/_static book/_ext book/_templates -newer _build/.built 2>/dev/null),--all)
 	@touch _build/.built
 	@echo "Open $(CURDIR)/_build/html/index.html"
+
+pdf: book ## print all pages to one PDF, with Chromium
+	$(BIN)/python .ci/print.py
 
 test: book ## run every notebook, and every test
 	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 900 book  # they train on all cores

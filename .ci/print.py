@@ -1,6 +1,6 @@
 """Print the built pages as one PDF, in the order of the contents, with everything unfolded and links that stay inside.
 
-    python .ci/print.py [out.pdf]
+python .ci/print.py [out.pdf]
 """
 
 import os
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import yaml
 from playwright.sync_api import sync_playwright
+from pypdf import PdfWriter
+from pypdf.generic import NameObject, TextStringObject
 
 ROOT = Path(__file__).resolve().parent.parent
 HTML = ROOT / "_build" / "html"
@@ -23,8 +25,7 @@ STYLE = """
   img { height: auto; max-height: 230mm; }
   h1, h2, h3, summary { break-after: avoid; }
   pre, pre * { white-space: pre-wrap !important; overflow-wrap: anywhere; }
-  .cell_output, .pst-scrollable-table-container, .l2l-scroll { overflow: visible !important; max-height: none !important; }
-  .headerlink, .copybtn, .toggle-button, .l2l-done, .l2l-progress, script { display: none !important; }
+  .cell_output, .pst-scrollable-table-container { overflow: visible !important; max-height: none !important; }
 """
 GATHER = r"""async ({pages, style}) => {
   const key = (page, id) => `${page.replaceAll("/", "-")}--${id}`, articles = [];
@@ -40,14 +41,16 @@ GATHER = r"""async ({pages, style}) => {
     }
     for (const link of article.querySelectorAll("a[href]")) {
       const to = new URL(link.getAttribute("href"), base);
-      const page = to.href.startsWith(ROOT) ? to.pathname.slice(new URL(ROOT).pathname.length).replace(/\.html$/, "") : null;
+      const page = to.href.startsWith(ROOT) && to.href.slice(ROOT.length).split("#")[0].replace(/\.html$/, "");
       if (names.has(page)) link.href = "#" + key(page, decodeURIComponent(to.hash.slice(1)));
       else link.href = to.href;
     }
     for (const part of article.querySelectorAll("details")) part.open = true;
     for (const part of article.querySelectorAll(".toggle, .toggle-hidden, .dropdown"))
       part.classList.remove("toggle", "toggle-hidden", "dropdown");
-    for (const part of article.querySelectorAll("input, .l2l-still figcaption")) part.remove();
+    const forScreens = ["script", "input", ".headerlink", ".l2l-still figcaption", ".l2l-progress", ".l2l-pdf",
+      "details.hide > summary"];
+    for (const part of article.querySelectorAll(forScreens.join())) part.remove();
     articles.push(article);
   }
   const contents = document.createElement("nav");
@@ -55,7 +58,7 @@ GATHER = r"""async ({pages, style}) => {
   for (const article of articles) {
     const item = document.createElement("li"), link = document.createElement("a");
     link.href = "#" + article.id;
-    link.textContent = article.querySelector("h1").firstChild.textContent + (article.querySelector("h1 > :not(a)")?.nextSibling?.textContent ?? "");
+    link.textContent = article.querySelector("h1").textContent;
     item.append(link);
     contents.querySelector("ul").append(item);
   }
@@ -64,7 +67,10 @@ GATHER = r"""async ({pages, style}) => {
   document.body.replaceChildren(contents, ...articles);
   document.head.append(Object.assign(document.createElement("style"), {textContent: style}));
   await MathJax.typesetPromise();
+  const headings = [...document.querySelectorAll("h1, h2, h3, h4, h5, h6")]
+    .map(heading => heading.innerText.replace(/\s+/g, " ").trim());
   await Promise.all([...document.images].map(image => image.decode().catch(() => {})));
+  return headings;
 }"""
 
 
@@ -92,15 +98,46 @@ def print_book(out: Path) -> None:
         tab.goto((HTML / "book" / "notation.html").as_uri())  # a page with formulas, so that MathJax is there
         tab.wait_for_function("window.MathJax?.typesetPromise")
         gather = GATHER.replace("ROOT", repr(HTML.as_uri() + "/"))
-        tab.evaluate(gather, {"pages": texts, "style": STYLE})
+        headings = tab.evaluate(gather, {"pages": texts, "style": STYLE})
         tab.emulate_media(media="print", color_scheme="light")
         part = out.with_suffix(".part")
-        tab.pdf(path=part, format="A4", outline=True, tagged=True, prefer_css_page_size=True, print_background=True)
+        tab.pdf(
+            path=part,
+            format="A4",
+            scale=0.8,
+            outline=True,
+            tagged=True,
+            prefer_css_page_size=True,
+            print_background=True,
+        )
         browser.close()
+    name_outline(part, headings)
     os.replace(part, out)
+
+
+def name_outline(path: Path, headings: list[str]) -> None:
+    """Give the outline's entries the headings' own words: Chromium repeats those that it moves to a new page."""
+    writer = PdfWriter(clone_from=path)
+
+    def entries(parent):
+        entry = parent.get("/First")
+        while entry is not None:
+            entry = entry.get_object()
+            yield entry
+            yield from entries(entry)
+            entry = entry.get("/Next")
+
+    for entry, heading in zip(entries(writer.root_object["/Outlines"]), headings, strict=True):
+        entry[NameObject("/Title")] = TextStringObject(heading)
+    writer.write(path)
 
 
 if __name__ == "__main__":
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else HTML / "learning-to-learn.pdf"
     print_book(target)
+    if target.parent == HTML:  # only now is there something to link to
+        front = HTML / "book" / "index.html"
+        link = f'<span class="l2l-pdf">: <a href="../{target.name}">{target.name}</a></span>'
+        text = front.read_text(encoding="utf-8")
+        front.write_text(text.replace('<span class="l2l-pdf"></span>', link), encoding="utf-8")
     print(f"Open {target}")

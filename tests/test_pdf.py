@@ -1,0 +1,85 @@
+"""The whole book as one PDF: every chapter, figure, exercise, solution and question, and links that stay inside."""
+
+import importlib.util
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+pypdf = pytest.importorskip("pypdf")
+
+ROOT = Path(__file__).resolve().parent.parent
+spec = importlib.util.spec_from_file_location("print_book", ROOT / ".ci" / "print.py")
+printing = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(printing)
+
+if not any(map(shutil.which, printing.BROWSERS)):
+    pytest.skip("needs Chromium", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def html():
+    pages = [printing.HTML / f"{name}.html" for name in printing.pages()]
+    if not all(page.exists() for page in pages):
+        pytest.skip("the pages are not built")
+    return "\n".join(page.read_text(encoding="utf-8").split("<article")[1].split("</article>")[0] for page in pages)
+
+
+@pytest.fixture(scope="module")
+def pdf(html, tmp_path_factory):
+    out = tmp_path_factory.mktemp("pdf") / "book.pdf"
+    printing.print_book(out)
+    assert not out.with_suffix(".part").exists()
+    return pypdf.PdfReader(out)
+
+
+@pytest.fixture(scope="module")
+def text(pdf):
+    return (
+        re.sub(r"\s+", " ", " ".join(page.extract_text() for page in pdf.pages)).replace("ﬀ", "ff").replace("ﬁ", "fi")
+    )
+
+
+def test_every_chapter_is_in_the_outline(pdf, html):
+    def titles(outline):
+        for entry in outline:
+            if isinstance(entry, list):
+                yield from titles(entry)
+            else:
+                yield entry.title
+
+    found = " | ".join(titles(pdf.outline))
+    for heading in re.findall(r"<h1>(.*?)<a class=\"headerlink", html):
+        plain = re.sub(r"<[^>]+>", "", heading).split(". ")[-1]
+        assert plain in found, plain
+
+
+def test_exercises_solutions_and_questions_are_unfolded(html, text):
+    for what in ("Solution to", "Exercise"):
+        assert text.count(what) >= len(re.findall(rf'class="admonition-title">[^\n]*{what}', html)) > 30
+    explanations = re.findall(r'<details class="l2l-choice">.*?</summary>\s*<p>(.*?)</p>', html, re.S)
+    assert len(explanations) >= 7 * 9
+    for explanation in explanations:
+        words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", explanation))[:40].strip()
+        assert words.split("“")[0] in text, words
+
+
+def test_every_figure_is_there_and_whole(pdf, html):
+    captions = set(re.findall(r"Fig\. (\d+\.\d+)", re.sub(r"<[^>]+>", "", html)))
+    printed = " ".join(page.extract_text() for page in pdf.pages)
+    assert len(captions) >= 20
+    assert not [number for number in captions if f"Fig. {number}" not in printed]
+    images = len(re.findall(r"<img [^>]*(?:_images|data:image/png)", html))
+    assert sum(len(page.images) for page in pdf.pages) >= images - 3  # one may be on two pages, and some are the same
+
+
+def test_links_stay_inside(pdf):
+    inside = 0
+    for page in pdf.pages:
+        for annotation in page.get("/Annots") or []:
+            link = annotation.get_object()
+            if link.get("/Subtype") == "/Link":
+                inside += "/Dest" in link
+                assert not str(link.get("/A", {}).get("/URI", "")).startswith("file"), link["/A"]["/URI"]
+    assert inside > 150
