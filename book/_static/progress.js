@@ -15,8 +15,6 @@ for (const exercise of document.querySelectorAll(".admonition.exercise[id]")) {
   exercise.append(label);
 }
 
-// A page with a list of all exercises says which are done.
-for (const place of document.querySelectorAll(".l2l-exercise[data-id]"))
-  if (done.has(place.dataset.id)) place.append(" ✓ done");
+// The course's page says how many.
 for (const place of document.querySelectorAll(".l2l-progress"))
   place.textContent = `Ticked so far in this browser: ${done.size}.`;
