@@ -26,7 +26,7 @@ book: $(VENV)/.installed ## build the pages, with warnings as errors
 	@echo "Open $(CURDIR)/_build/html/index.html"
 
 pdf: book ## print all pages to one PDF, with Chromium
-	$(BIN)/python .ci/print.py
+	$(BIN)/python .ci/pdf.py
 
 test: book ## run every notebook, and every test
 	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 900 book  # they train on all cores

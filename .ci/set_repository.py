@@ -20,7 +20,7 @@ def set_repository(url: str, root: Path = ROOT) -> list[Path]:
     present = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
     real = url != PLACEHOLDER
     changed = []
-    files = [root / "pyproject.toml", root / "_config.yml", root / "README.md"]
+    files = [root / "pyproject.toml", root / "_config.yml", root / "README.md", root / "CITATION.cff"]
     for path in [*files, *sorted(root.glob("book/*.md")), *sorted(root.glob("book/*.ipynb"))]:
         old = path.read_text(encoding="utf-8")
         new = re.sub(re.escape(present) + r"(?![\w-])", url, old)

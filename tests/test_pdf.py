@@ -1,35 +1,27 @@
 """The whole book as one PDF: every chapter, figure, exercise, solution and question, and links that stay inside."""
 
-import importlib.util
 import re
-import shutil
-from pathlib import Path
 
 import pytest
 
 pypdf = pytest.importorskip("pypdf")
+pytest.importorskip("playwright")
 
-ROOT = Path(__file__).resolve().parent.parent
-spec = importlib.util.spec_from_file_location("print_book", ROOT / ".ci" / "print.py")
-printing = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(printing)
-
-if not any(map(shutil.which, printing.BROWSERS)):
-    pytest.skip("needs Chromium", allow_module_level=True)
+from pdf import HTML, pages, print_book  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def html():
-    pages = [printing.HTML / f"{name}.html" for name in printing.pages()]
-    if not all(page.exists() for page in pages):
+    files = [HTML / f"{name}.html" for name in pages()]
+    if not all(file.exists() for file in files):
         pytest.skip("the pages are not built")
-    return "\n".join(page.read_text(encoding="utf-8").split("<article")[1].split("</article>")[0] for page in pages)
+    return "\n".join(file.read_text(encoding="utf-8").split("<article")[1].split("</article>")[0] for file in files)
 
 
 @pytest.fixture(scope="module")
-def pdf(html, tmp_path_factory):
+def pdf(html, browser, tmp_path_factory):
     out = tmp_path_factory.mktemp("pdf") / "book.pdf"
-    printing.print_book(out)
+    print_book(browser, out)
     assert not out.with_suffix(".part").exists()
     return pypdf.PdfReader(out)
 

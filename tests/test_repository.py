@@ -1,6 +1,5 @@
 """One setting holds the repository's public address, and every file that names it agrees."""
 
-import importlib.util
 import re
 import shutil
 import tomllib
@@ -8,16 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from set_repository import PLACEHOLDER, set_repository
 
 ROOT = Path(__file__).resolve().parent.parent
 ADDRESS = re.compile(r"https://github\.com/[\w.-]+/learning-to-learn")
-
-
-def script():
-    spec = importlib.util.spec_from_file_location("set_repository", ROOT / ".ci" / "set_repository.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def setting(root):
@@ -25,7 +18,7 @@ def setting(root):
 
 
 def holders(root):
-    return [root / "_config.yml", root / "README.md", *sorted(root.glob("book/*.ipynb"))]
+    return [root / "_config.yml", root / "README.md", root / "CITATION.cff", *sorted(root.glob("book/*.ipynb"))]
 
 
 @pytest.fixture
@@ -39,7 +32,7 @@ def copy(tmp_path):
 
 def assert_consistent(root):
     url = setting(root)
-    real = url != script().PLACEHOLDER
+    real = url != PLACEHOLDER
     for path in holders(root):
         text = path.read_text(encoding="utf-8")
         assert url in text, path
@@ -58,12 +51,12 @@ def test_all_files_agree():
 def test_setting_it_changes_every_file_and_back_again(copy):
     before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
     url = "https://github.com/some-group/a.book"
-    changed = script().set_repository(url, copy)
+    changed = set_repository(url, copy)
     assert setting(copy) == url
     assert_consistent(copy)
     assert not any("YOUR_ORG" in path.read_text(encoding="utf-8") for path in holders(copy))
     assert len(changed) >= len(holders(copy)) + 1
-    script().set_repository(script().PLACEHOLDER, copy)
+    set_repository(PLACEHOLDER, copy)
     assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
 
 
@@ -72,4 +65,4 @@ def test_setting_it_changes_every_file_and_back_again(copy):
 )
 def test_bad_addresses_are_refused(copy, url):
     with pytest.raises(ValueError, match="URL must look like"):
-        script().set_repository(url, copy)
+        set_repository(url, copy)

@@ -1,6 +1,6 @@
 """Print the built pages as one PDF, in the order of the contents, with everything unfolded and links that stay inside.
 
-python .ci/print.py [out.pdf]
+python .ci/pdf.py [out.pdf]
 """
 
 import os
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import yaml
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 from pypdf import PdfWriter
 from pypdf.generic import NameObject, TextStringObject
 
@@ -79,38 +79,33 @@ def pages() -> list[str]:
     return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
 
 
-def print_book(out: Path) -> None:
+def print_book(browser: Browser, out: Path) -> None:
     """Write the PDF; a file that is there stays whole until the new one is complete.
 
     Raises:
-        SystemExit: no browser, or pages that are not built.
+        SystemExit: pages that are not built.
     """
-    browser_path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser_path is None:
-        raise SystemExit("make pdf needs Chromium: install the package chromium")
     missing = [name for name in pages() if not (HTML / f"{name}.html").exists()]
     if missing:
         raise SystemExit(f"not built: {', '.join(missing)}; run make book first")
     texts = [{"name": name, "html": (HTML / f"{name}.html").read_text(encoding="utf-8")} for name in pages()]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path)
-        tab = browser.new_page()
-        tab.goto((HTML / "book" / "notation.html").as_uri())  # a page with formulas, so that MathJax is there
-        tab.wait_for_function("window.MathJax?.typesetPromise")
-        gather = GATHER.replace("ROOT", repr(HTML.as_uri() + "/"))
-        headings = tab.evaluate(gather, {"pages": texts, "style": STYLE})
-        tab.emulate_media(media="print", color_scheme="light")
-        part = out.with_suffix(".part")
-        tab.pdf(
-            path=part,
-            format="A4",
-            scale=0.8,
-            outline=True,
-            tagged=True,
-            prefer_css_page_size=True,
-            print_background=True,
-        )
-        browser.close()
+    tab = browser.new_page()
+    tab.goto((HTML / "book" / "notation.html").as_uri())  # a page with formulas, so that MathJax is there
+    tab.wait_for_function("window.MathJax?.typesetPromise")
+    gather = GATHER.replace("ROOT", repr(HTML.as_uri() + "/"))
+    headings = tab.evaluate(gather, {"pages": texts, "style": STYLE})
+    tab.emulate_media(media="print", color_scheme="light")
+    part = out.with_suffix(".part")
+    tab.pdf(
+        path=part,
+        format="A4",
+        scale=0.8,
+        outline=True,
+        tagged=True,
+        prefer_css_page_size=True,
+        print_background=True,
+    )
+    tab.close()
     name_outline(part, headings)
     os.replace(part, out)
 
@@ -134,7 +129,11 @@ def name_outline(path: Path, headings: list[str]) -> None:
 
 if __name__ == "__main__":
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else HTML / "learning-to-learn.pdf"
-    print_book(target)
+    chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if chromium is None:
+        raise SystemExit("make pdf needs Chromium: install the package chromium")
+    with sync_playwright() as playwright:
+        print_book(playwright.chromium.launch(executable_path=chromium), target)
     if target.parent == HTML:  # only now is there something to link to
         front = HTML / "book" / "index.html"
         link = f'<span class="l2l-pdf">: <a href="../{target.name}">{target.name}</a></span>'
