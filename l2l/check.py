@@ -21,8 +21,9 @@ from torch.func import grad, jacrev
 
 import l2l.methods as methods
 from l2l.evaluate import adaptation_curve as curve
-from l2l.examine import QUERY, SHOTS, TASKS, Answer, Failed, Mistakes, call, copies, examine
-from l2l.net import Params, flatten, init_params, mlp, mse
+from l2l.examine import QUERY, SHOTS, TASKS, Answer, Failed, Mistakes, call, examine, seeded
+from l2l.net import Params, flatten, init_params, mlp, mse, unflatten
+from l2l.stats import confidence_interval
 from l2l.tasks import Batch, SineTasks
 
 SIZES = (1, 8, 8, 1)
@@ -67,11 +68,10 @@ def _swapped(batch: Batch, support: str, query: str) -> Batch:
 
 
 def _path(theta: Params, x: Tensor, y: Tensor, alpha: float, steps: int) -> list[Params]:
-    """θ^(0), …, θ^(K); α may be negative here."""
+    """θ^(0), …, θ^(K)."""
     path = [theta]
     for _ in range(steps):
-        path.append({n: p - alpha * g for (n, p), g in zip(path[-1].items(), grad(mse)(path[-1], x, y).values(),
-                                                           strict=True)})  # fmt: skip
+        path.append(methods.adapt(path[-1], x, y, alpha=alpha, steps=1))
     return path
 
 
@@ -116,7 +116,7 @@ def _usual(answer: Answer) -> Mistakes:
         "It adapts to the query points; query stands where support should.": on("query", "query"),
         "It measures on the support points; support stands where query should.": on("support", "support"),
         "Support and query points have changed places.": on("query", "support"),
-        "It is what θ gives before adaptation: φ is not used.": _altered(answer, steps=lambda K: 0),
+        "It is taken at θ instead of φ, as if before adaptation: φ is not used.": _altered(answer, steps=lambda K: 0),
         "It takes one inner step, whatever steps says.": _altered(answer, steps=lambda K: 1),
         "It took one inner step too few.": _altered(answer, steps=lambda K: K - 1),
         "It took one inner step too many.": _altered(answer, steps=lambda K: K + 1),
@@ -125,6 +125,12 @@ def _usual(answer: Answer) -> Mistakes:
         ),
         "It is that of one task only, the last; the answer is the mean over tasks.": _altered(answer, batch=_last),
     }
+
+
+def _sinusoid(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """p and q of y = p sin x + q cos x, by least squares over the last axis."""
+    p_q = torch.linalg.lstsq(torch.stack([x.sin(), x.cos()], -1), y[..., None]).solution[..., 0]
+    return p_q[..., 0], p_q[..., 1]
 
 
 # The checks.
@@ -137,11 +143,10 @@ def sample_tasks(function: Answer, *, seed: int | None = None) -> None:
 
     Source: Finn et al. (2017), section 5.1.
     """
-    name, tasks = "sample_tasks", 2_000
-    generator = torch.Generator()
-    seed = generator.seed() % 10**6 if seed is None else seed
+    name, tasks, paper = "sample_tasks", 2_000, SineTasks()
+    seed, generator = seeded(seed)
     sizes = {"tasks": tasks, "shots": SHOTS, "query": QUERY}
-    answer = call(name, function, sizes | {"generator": generator.manual_seed(seed)})
+    answer = call(name, function, sizes | {"generator": generator})
     shapes = [(tasks, SHOTS, 1)] * 2 + [(tasks, QUERY, 1)] * 2
     if not isinstance(answer, list | tuple) or [tuple(getattr(a, "shape", ())) for a in answer[:4]] != shapes:
         raise Failed(f"{name}: the answer must be x_support, y_support, x_query, y_query of shapes {shapes}.")
@@ -150,21 +155,21 @@ def sample_tasks(function: Answer, *, seed: int | None = None) -> None:
     if not all(torch.equal(torch.as_tensor(a), torch.as_tensor(b)) for a, b in zip(answer[:4], again[:4], strict=True)):
         raise Failed(f"{name}: the same generator gave other tasks later. Does every torch.rand have it?")
 
-    def sinusoid(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:  # p and q of y = p sin x + q cos x, and what is left
-        basis = torch.stack([x.sin(), x.cos()], -1)
-        fit = torch.linalg.lstsq(basis, y[..., None]).solution
-        return fit[..., 0], ((basis @ fit)[..., 0] - y).abs().amax(-1)
+    def left(x: Tensor, y: Tensor) -> Tensor:
+        p, q = _sinusoid(x, y)
+        return (p[:, None] * x.sin() + q[:, None] * x.cos() - y).abs().amax(-1)
 
-    (both, left), (_, alone) = sinusoid(torch.cat([xs, xq], 1), torch.cat([ys, yq], 1)), sinusoid(xs, ys)
-    if alone.median() > 1e-4:
+    x, y = torch.cat([xs, xq], 1), torch.cat([ys, yq], 1)
+    if left(xs, ys).median() > 1e-4:
         raise Failed(f"{name}: a task's support points lie on no sinusoid. It looks like an amplitude or phase drawn "
                      "for each point; draw one for each task, of shape [tasks, 1, 1].")  # fmt: skip
-    if left.median() > 1e-4:
+    if left(x, y).median() > 1e-4:
         raise Failed(f"{name}: query and support points of a task lie on different sinusoids. It looks like an "
                      "amplitude or phase drawn anew for the query points.")  # fmt: skip
-    drawn = {"x": (torch.cat([xs, xq], 1).flatten(), -5.0, 5.0), "A": (both.norm(dim=-1), 0.1, 5.0),
-             "b": (torch.atan2(both[:, 1], both[:, 0]), 0.0, math.pi)}  # fmt: skip
-    for what, (values, low, high) in drawn.items():
+    p, q = _sinusoid(x, y)
+    drawn = {"x": (x.flatten(), paper.x_range), "A": (torch.hypot(p, q), paper.amplitude),
+             "b": (torch.atan2(q, p), paper.phase)}  # fmt: skip
+    for what, (values, (low, high)) in drawn.items():
         u = ((values - low) / (high - low)).sort().values
         off = (u - torch.linspace(0, 1, len(u), dtype=u.dtype)).abs().max().item()  # Kolmogorov and Smirnov's distance
         if off > 3 / math.sqrt(len(u)):
@@ -183,17 +188,14 @@ def fit_sinusoid(function: Answer, *, seed: int | None = None) -> None:
         A, b, x = _number(generator, 0.5, 5), _number(generator, 0.2, 1.4), _uniform(generator, -5, 5, 2 + i)
         return {"x": x, "y": A * torch.sin(x + b)}
 
-    def coefficients(x: Tensor, y: Tensor) -> tuple[float, float]:
-        return torch.linalg.lstsq(torch.stack([x.sin(), x.cos()], -1), y[:, None]).solution[:, 0].tolist()
-
     def oracle(x, y):
-        p, q = coefficients(x, y)
-        return math.hypot(p, q), math.atan2(q, p)
+        p, q = _sinusoid(x, y)
+        return torch.hypot(p, q), torch.atan2(q, p)
 
     examine("fit_sinusoid", function, case, oracle, {
         "It looks like atan2 with its arguments swapped: b = atan2(q, p), with q the coefficient of cos x.":
             lambda x, y: (oracle(x, y)[0], math.pi / 2 - oracle(x, y)[1]),
-        "These are p and q themselves; A and b are their length and angle.": coefficients,
+        "These are p and q themselves; A and b are their length and angle.": _sinusoid,
         "b has the wrong sign: sin(x + b) = cos(b) sin(x) + sin(b) cos(x).":
             lambda x, y: (oracle(x, y)[0], -oracle(x, y)[1]),
     }, seed)  # fmt: skip
@@ -207,19 +209,20 @@ def adapt(function: Answer, *, seed: int | None = None) -> None:
     Source: Finn et al. (2017), equation 1.
     """
 
-    def by(alpha_times: float = 1, fewer: int = 0) -> Answer:
-        return lambda theta, x, y, alpha, steps: _path(theta, x, y, alpha_times * alpha, steps - fewer)[-1]
+    def adapted(theta, x, y, alpha, steps, **options):
+        return methods.adapt(theta, x, y, alpha=alpha, steps=steps, **options)
 
     def at_start(theta, x, y, alpha, steps):
         grads = grad(mse)(theta, x, y)
         return {n: p - steps * alpha * grads[n] for n, p in theta.items()}
 
-    examine("adapt", function, _task_case, by(), {
-        "It climbs: the update is minus α times the gradient.": by(-1),
-        "It looks like a sum over the points where L is their mean.": by(SHOTS),
-        "It looks like the gradient of half the squared error; L is the mean of (f(x) - y)², without a half.": by(0.5),
-        "It took one step too few.": by(fewer=1),
-        "It took one step too many.": by(fewer=-1),
+    examine("adapt", function, _task_case, adapted, {
+        "It climbs: the update is minus α times the gradient.": partial(adapted, loss=lambda *task: -mse(*task)),
+        "It looks like a sum over the points where L is their mean.": _altered(adapted, alpha=lambda a: SHOTS * a),
+        "It looks like the gradient of half the squared error; L is the mean of (f(x) - y)², without a half.":
+            _altered(adapted, alpha=lambda a: a / 2),
+        "It took one step too few.": _altered(adapted, steps=lambda K: K - 1),
+        "It took one step too many.": _altered(adapted, steps=lambda K: K + 1),
         "It looks like every gradient taken at θ; step k takes it at θ^(k-1).": at_start,
         "It returns theta as it was.": lambda theta, x, y, alpha, steps: theta,
     }, seed)  # fmt: skip
@@ -227,7 +230,10 @@ def adapt(function: Answer, *, seed: int | None = None) -> None:
     def through(inner: Answer) -> Answer:
         def derivative(theta, x, y, alpha, steps):
             phi = inner(theta, x, y, alpha, steps)
-            phi = phi if isinstance(phi, dict) else dict(zip(theta, phi, strict=True))
+            if isinstance(phi, list | tuple):
+                phi = dict(zip(theta, phi, strict=True))
+            elif not isinstance(phi, dict):
+                phi = unflatten(torch.as_tensor(phi), SIZES)
             loss = mlp(phi, x + 1).sin().sum()
             if not loss.requires_grad:
                 return torch.zeros_like(flatten(theta))
@@ -236,17 +242,11 @@ def adapt(function: Answer, *, seed: int | None = None) -> None:
 
         return derivative
 
-    def first_order(theta, x, y, alpha, steps):
-        return methods.adapt(theta, x, y, alpha=alpha, steps=steps, first_order=True)
-
-    if isinstance(call("adapt", function, copies(_task_case(0, torch.Generator().manual_seed(0)))), Tensor):
-        print("adapt: the values are right. To have their derivatives looked at as well, return a dict like theta.")
-        return
-    examine("adapt (its derivative)", through(function), _task_case, through(by()), {
+    examine("adapt (its derivative)", through(function), _task_case, through(adapted), {
         "φ is right, but no derivative leads from it back to θ: it looks like a detached inner step. "
         "Is there a .detach(), a .data or a no_grad()?": lambda theta, **_: torch.zeros_like(flatten(theta)),
         "φ is right, but the derivative of φ by θ is I where it should be I - αH: it looks like a missing "
-        "create_graph=True, or a detached gradient.": through(first_order),
+        "create_graph=True, or a detached gradient.": through(partial(adapted, first_order=True)),
     }, seed)  # fmt: skip
 
 
@@ -323,22 +323,20 @@ def unrolled_product(function: Answer, *, seed: int | None = None) -> None:
         A = _uniform(generator, -1, 1, 2 + i % 3, 4, 4)
         return {"hessians": A + A.mT, "g": _uniform(generator, -1, 1, 4), "alpha": _number(generator, 0.1, 0.4)}
 
-    def product(hessians, g, alpha, sign=-1.0):
+    def product(hessians, g, alpha):
         for H in hessians.flip(0):
-            g = g + sign * alpha * H @ g
+            g = g - alpha * H @ g
         return g
 
     examine("unrolled_product", function, case, product, {
         "It looks like the reversed product: (I - αH_{K-1}) must meet g first.":
-            lambda hessians, g, alpha: product(hessians.flip(0), g, alpha),
-        "It takes H_0 in every factor.": lambda hessians, g, alpha: product(hessians[:1].expand_as(hessians), g, alpha),
-        "It takes the last Hessian in every factor.":
-            lambda hessians, g, alpha: product(hessians[-1:].expand_as(hessians), g, alpha),
+            _altered(product, hessians=lambda H: H.flip(0)),
+        "It takes H_0 in every factor.": _altered(product, hessians=lambda H: H[:1].expand_as(H)),
+        "It takes the last Hessian in every factor.": _altered(product, hessians=lambda H: H[-1:].expand_as(H)),
         "It is g - α ΣH g: what is left of the product without the terms in α², α³, …":
             lambda hessians, g, alpha: g - alpha * hessians.sum(0) @ g,
-        "The factors look like I + αH; the step goes down, so it is I - αH.":
-            lambda hessians, g, alpha: product(hessians, g, alpha, 1.0),
-        "The step size α is missing.": lambda hessians, g, alpha: product(hessians, g, 1.0),
+        "The factors look like I + αH; the step goes down, so it is I - αH.": _altered(product, alpha=lambda a: -a),
+        "The step size α is missing.": _altered(product, alpha=lambda a: 1.0),
         "It is g: no factor was applied.": lambda hessians, g, alpha: g,
     }, seed)  # fmt: skip
 
@@ -351,10 +349,9 @@ def meta_gradient(function: Answer, *, seed: int | None = None) -> None:
     maml = partial(_gradients, methods.maml)
 
     def inner(theta, batch, alpha, steps):
-        phis = [_path(theta, x, y, alpha, steps) for x, y in zip(batch.x_support, batch.y_support, strict=True)]
-        left = [sum(flatten(grad(mse)(p, x, y)) for p in path[:-1]) for path, x, y in
-                zip(phis, batch.x_support, batch.y_support, strict=True)]  # fmt: skip
-        return flatten(maml(theta, batch, alpha, steps)) + sum(left) / TASKS
+        left = sum(flatten(grad(mse)(phi, x, y)) for x, y in zip(batch.x_support, batch.y_support, strict=True)
+                   for phi in _path(theta, x, y, alpha, steps)[:-1])  # fmt: skip
+        return flatten(maml(theta, batch, alpha, steps)) + left / TASKS
 
     examine("meta_gradient", function, _meta_case, maml, {
         "It is the first-order gradient, taken at φ instead of through it to θ. It looks like a missing "
@@ -393,10 +390,7 @@ def adaptation_curve(function: Answer, *, seed: int | None = None) -> None:
     examine("adaptation_curve", function, _meta_case, part("query"), {
         "It is the support error; the query error tells whether adaptation generalises.": part("support"),
         "Each task starts where the last one ended; every task must start at theta.": carried_on,
-        "It looks like a sum over the points in the inner loss, where it should be their mean.":
-            lambda theta, batch, alpha, steps: part("query")(theta, batch, SHOTS * alpha, steps),
-        "It adapts to the query points.": lambda theta, batch, alpha, steps:
-            part("query")(theta, _swapped(batch, "query", "query"), alpha, steps),
+        **_usual(part("query")),
     }, seed)  # fmt: skip
 
 
@@ -410,8 +404,6 @@ def fomaml_gradient(function: Answer, *, seed: int | None = None) -> None:
     examine("fomaml_gradient", function, _meta_case, fomaml, {
         "It is the full gradient of MAML: the inner gradients are not constants yet.":
             partial(_gradients, methods.maml),
-        "It is the gradient at θ instead of φ: φ is not used.":
-            _altered(fomaml, steps=lambda K: 0),
         **_usual(fomaml),
     }, seed)  # fmt: skip
 
@@ -429,7 +421,7 @@ def reptile_direction(function: Answer, *, seed: int | None = None) -> None:
         return lambda theta, x, y, alpha, steps: grad(mse)(_path(theta, x, y, alpha, steps)[k], x, y)
 
     examine("reptile_direction", function, _task_case,
-            lambda theta, x, y, alpha, steps: _like(theta, moved(theta, x, y, alpha, steps) / alpha), {
+            lambda theta, x, y, alpha, steps: unflatten(moved(theta, x, y, alpha, steps) / alpha, SIZES), {
         "The division by α is missing.": moved,
         "It has the wrong sign: a descent must go towards φ.":
             lambda theta, x, y, alpha, steps: -moved(theta, x, y, alpha, steps) / alpha,
@@ -438,11 +430,6 @@ def reptile_direction(function: Answer, *, seed: int | None = None) -> None:
         "It is the gradient at θ: one step's worth, however many there are.": at(0),
         "It is the gradient at φ; Reptile takes the whole way.": at(-1),
     }, seed)  # fmt: skip
-
-
-def _like(theta: Params, vector: Tensor) -> Params:
-    parts = vector.split([p.numel() for p in theta.values()])
-    return {n: part.reshape(p.shape) for (n, p), part in zip(theta.items(), parts, strict=True)}
 
 
 def pretrain_gradient(function: Answer, *, seed: int | None = None) -> None:
@@ -468,7 +455,7 @@ def pretrain_gradient(function: Answer, *, seed: int | None = None) -> None:
         "It adds the support loss and the query loss, where the mean over all points should be.":
             lambda theta, batch: flatten(of("support")(theta, batch)) + flatten(of("query")(theta, batch)),
         "It is the gradient of one task only, the last; the answer is the mean over tasks.":
-            lambda theta, batch: joint(theta, _last(batch)),
+            _altered(joint, batch=_last),
     }, seed)  # fmt: skip
 
 
@@ -484,20 +471,17 @@ def best_single_function(function: Answer, *, seed: int | None = None) -> None:
         return {"x": _uniform(generator, -5, 5, 6), "amplitude": (low, low + _number(generator, 1, 4)),
                 "phase": (start, start + _number(generator, 1, 3))}  # fmt: skip
 
-    def mean_of_sine(x, phase):
-        return (torch.cos(x + phase[0]) - torch.cos(x + phase[1])) / (phase[1] - phase[0])
+    def best(x, amplitude, phase):
+        return SineTasks(amplitude=amplitude, phase=phase).conditional_mean(x)
 
-    examine("best_single_function", function, case,
-            lambda x, amplitude, phase: sum(amplitude) / 2 * mean_of_sine(x, phase), {
+    examine("best_single_function", function, case, best, {
         "It is the sinusoid of mean amplitude and mean phase; a mean of sinusoids is flatter.":
             lambda x, amplitude, phase: sum(amplitude) / 2 * torch.sin(x + sum(phase) / 2),
         "The integral over b is not divided by the width of its range.":
-            lambda x, amplitude, phase: sum(amplitude) / 2 * mean_of_sine(x, phase) * (phase[1] - phase[0]),
-        "The mean over A is missing: multiply by its mean.": lambda x, amplitude, phase: mean_of_sine(x, phase),
-        "It takes the largest amplitude where the mean should be.":
-            lambda x, amplitude, phase: amplitude[1] * mean_of_sine(x, phase),
-        "It has the wrong sign: the integral of sin is -cos.":
-            lambda x, amplitude, phase: -sum(amplitude) / 2 * mean_of_sine(x, phase),
+            lambda x, amplitude, phase: best(x, amplitude, phase) * (phase[1] - phase[0]),
+        "The mean over A is missing: multiply by its mean.": _altered(best, amplitude=lambda A: (1, 1)),
+        "It takes the largest amplitude where the mean should be.": _altered(best, amplitude=lambda A: (A[1], A[1])),
+        "It has the wrong sign: the integral of sin is -cos.": lambda **case: -best(**case),
     }, seed)  # fmt: skip
 
 
@@ -511,23 +495,27 @@ def paired_interval(function: Answer, *, seed: int | None = None) -> None:
         common = _uniform(generator, 0, 3, 4 + i)
         return {"a": common + _uniform(generator, 0, 1, 4 + i), "b": common + _uniform(generator, 0, 1, 4 + i)}
 
-    def interval(d, quantile=None, ddof=1, root=True):
-        t = stdtrit(len(d) - 1, 0.975) if quantile is None else quantile
-        return d.mean().item(), t * d.std(correction=ddof).item() / (math.sqrt(len(d)) if root else 1)
+    def interval(a, b, wider: Callable[[int], float] = lambda n: 1):
+        mean, half = confidence_interval(a - b)
+        return mean, half * wider(len(a))
 
     def unpaired(a, b):
         half = stdtrit(2 * len(a) - 2, 0.975) * math.sqrt((a.var().item() + b.var().item()) / len(a))
-        return (a - b).mean().item(), half
+        return (a - b).mean(), half
 
-    examine("paired_interval", function, case, lambda a, b: interval(a - b), {
+    def t(n: int, probability: float = 0.975) -> float:
+        return stdtrit(n - 1, probability)
+
+    examine("paired_interval", function, case, interval, {
         "The interval is that of two independent samples: take the differences of the pairs first.": unpaired,
-        "It uses the normal's 1.96; with few values it is Student's t.": lambda a, b: interval(a - b, 1.96),
-        "The standard deviation divides by N; a sample's divides by N - 1.": lambda a, b: interval(a - b, ddof=0),
+        "It uses the normal's 1.96; with few values it is Student's t.":
+            partial(interval, wider=lambda n: 1.96 / t(n)),
+        "The standard deviation divides by N; a sample's divides by N - 1.":
+            partial(interval, wider=lambda n: math.sqrt((n - 1) / n)),
         "The division by √N is missing: this is the spread of values, not of their mean.":
-            lambda a, b: interval(a - b, root=False),
+            partial(interval, wider=math.sqrt),
         "It uses the one-sided quantile t_0.95; two sides need t_0.975.":
-            lambda a, b: interval(a - b, stdtrit(len(a) - 1, 0.95)),
-        "It is the whole width of the interval; half of it is asked.":
-            lambda a, b: (interval(a - b)[0], 2 * interval(a - b)[1]),
-        "The difference is the wrong way round: a - b is asked.": lambda a, b: interval(b - a),
+            partial(interval, wider=lambda n: t(n, 0.95) / t(n)),
+        "It is the whole width of the interval; half of it is asked.": partial(interval, wider=lambda n: 2),
+        "The difference is the wrong way round: a - b is asked.": lambda a, b: interval(b, a),
     }, seed)  # fmt: skip

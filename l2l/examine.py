@@ -1,14 +1,12 @@
 """Run a learner's function on random cases, compare it with an oracle, and say what is wrong with it."""
 
 import ctypes
-import linecache
 import math
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
@@ -34,26 +32,23 @@ class _Stop(BaseException):
 
 
 def examine(name: str, function: Answer, case: Callable[[int, torch.Generator], dict], oracle: Answer,
-           mistakes: Mistakes, seed: int | None, then: str = "") -> None:  # fmt: skip
+            mistakes: Mistakes, seed: int | None) -> None:  # fmt: skip
     """Compare a learner's function with the oracle on random cases, and its answers with those of known mistakes."""
-    if not callable(function):
-        raise Failed(f"{name}: give the function itself, not {_kind(function)}; write check.{name}(my_function).")
-    generator = torch.Generator()
-    seed = generator.seed() % 10**6 if seed is None else seed
-    generator.manual_seed(seed)
+    seed, generator = seeded(seed)
     cases = [case(i, generator) for i in range(CASES)]
-    expected = [_vector(name, oracle(**copies(c)), None) for c in cases]
+    rights = [oracle(**copies(c)) for c in cases]
+    expected = [_flat(right) for right in rights]
     answers = []
-    for c, right in zip(cases, expected, strict=True):
+    for c, right in zip(cases, rights, strict=True):
         given = copies(c)
-        answers.append(_vector(name, call(name, function, given), oracle(**copies(c))))
+        answers.append(_flat(_formed(name, call(name, function, given), right)))
         _unchanged(name, c, given)
-        if not torch.isfinite(answers[-1]).all() and torch.isfinite(right).all():
+        if not torch.isfinite(answers[-1]).all() and torch.isfinite(_flat(right)).all():
             raise Failed(f"{name}: the answer holds infinite or undefined values (inf or nan), {_describe(c)}.")
     off = [_deviation(a, e) for a, e in zip(answers, expected, strict=True)]
     wrong = [i for i in range(CASES) if off[i] > _tolerance(answers[i])]
     if not wrong:
-        print(f"{name}: right in {CASES} of {CASES} random cases{then}; largest relative deviation {max(off):.0e}.")
+        print(f"{name}: right in {CASES} of {CASES} random cases; largest relative deviation {max(off):.0e}.")
         return
     i = wrong[0]
     lines = [
@@ -64,13 +59,22 @@ def examine(name: str, function: Answer, case: Callable[[int, torch.Generator], 
         f"    relative error {off[i]:.2g}",
     ]
     found = next((advice for advice, mistaken in mistakes.items()
-                  if all(_deviation(a, _vector(name, mistaken(**copies(c)), None)) <= _tolerance(a)
+                  if all(_deviation(a, _flat(mistaken(**copies(c)))) <= _tolerance(a)
                          for a, c in zip(answers, cases, strict=True))), None)  # fmt: skip
     raise Failed("\n".join([*lines, f"  {found or _factor(answers, expected)}"]))
 
 
+def seeded(seed: int | None) -> tuple[int, torch.Generator]:
+    """Return a generator, and the seed that repeats it."""
+    generator = torch.Generator()
+    seed = generator.seed() % 10**6 if seed is None else seed
+    return seed, generator.manual_seed(seed)
+
+
 def call(name: str, function: Answer, given: dict) -> object:
     """Call a learner's function, in a thread that can be stopped."""
+    if not callable(function):
+        raise Failed(f"{name}: give the function itself, not {_kind(function)}; write check.{name}(my_function).")
     outcome = []
 
     def work() -> None:
@@ -84,7 +88,8 @@ def call(name: str, function: Answer, given: dict) -> object:
     try:
         thread.join(SECONDS)
         if thread.is_alive():
-            frames = traceback.extract_stack(sys._current_frames()[thread.ident])
+            frame = sys._current_frames().get(thread.ident)
+            frames = traceback.extract_stack(frame) if frame else []
             raise Failed(f"{name}: your function had not returned after {SECONDS:g} seconds. Does a loop never end?"
                          f"{_place(function, frames)}")  # fmt: skip
     finally:
@@ -102,13 +107,13 @@ def call(name: str, function: Answer, given: dict) -> object:
                  f"{_known_error(str(error))}") from None  # fmt: skip
 
 
-def _place(function: Answer, frames: traceback.StackSummary) -> str:
+def _place(function: Answer, frames: list[traceback.FrameSummary]) -> str:
     """Say where in the learner's own code something happened."""
     file = getattr(getattr(function, "__code__", None), "co_filename", None)
     own = [frame for frame in frames if frame.filename == file]
     if not own:
         return ""
-    return f"\n  in line {own[-1].lineno} of your code: {linecache.getline(file, own[-1].lineno).strip()}"
+    return f"\n  in line {own[-1].lineno} of your code: {own[-1].line}"
 
 
 def _known_error(message: str) -> str:
@@ -139,41 +144,39 @@ def _unchanged(name: str, case: dict, given: dict) -> None:
             )
 
 
-def _vector(name: str, answer: object, like: object) -> Tensor:
-    """Return an answer as one vector; with `like`, raise unless it has that form."""
+def _flat(answer: object) -> Tensor:
+    """All numbers of an answer, one after another."""
+    return torch.cat([torch.as_tensor(leaf).detach().flatten() for leaf in tree_leaves(answer)])
+
+
+def _formed(name: str, answer: object, like: object) -> list[Tensor]:
+    """Return an answer's tensors in the order of those of `like`; raise unless it has that form."""
+    if not isinstance(like, dict | tuple):
+        return [_tensor(f"{name}: the answer", answer, list(torch.as_tensor(like).shape), _wanted(like))]
     if isinstance(like, dict) and isinstance(answer, Mapping):
         if set(answer) != set(like):
             raise Failed(f"{name}: the answer must have the keys {', '.join(like)}, got {', '.join(map(str, answer))}.")
-        answer = {key: answer[key] for key in like}
-    elif isinstance(like, dict) and isinstance(answer, list | tuple):
-        if len(answer) != len(like):
-            raise Failed(f"{name}: the answer must hold {len(like)} tensors like theta, got {len(answer)}.")
-        answer = dict(zip(like, answer, strict=True))
-    if isinstance(like, dict) and isinstance(answer, dict):
-        for key, value in answer.items():
-            if tuple(getattr(value, "shape", ("?",))) != tuple(like[key].shape):
-                raise Failed(f"{name}: {key} must be a tensor of shape {list(like[key].shape)}, got {_kind(value)}.")
-    if isinstance(answer, dict):
-        return torch.cat([torch.as_tensor(value).detach().flatten() for value in answer.values()])
-    if isinstance(answer, tuple) and isinstance(like, tuple | None):
-        if like is not None and len(answer) != len(like):
-            raise Failed(f"{name}: the answer must be {len(like)} values, got {len(answer)}.")
-        pieces = [_vector(name, a, None if like is None else b) for a, b in zip(answer, like or answer, strict=True)]
-        return torch.cat([piece.flatten() for piece in pieces])
-    if isinstance(like, tuple) and not isinstance(answer, Tensor | np.ndarray | list):
-        raise Failed(f"{name}: the answer must be {len(like)} values, got {_kind(answer)}.")
+        answer = [answer[key] for key in like]
+    if not isinstance(answer, list | tuple):
+        return [_tensor(f"{name}: the answer", answer, [_flat(like).numel()], _wanted(like))]
+    if len(answer) != len(like):
+        raise Failed(f"{name}: the answer must hold {len(like)} {'tensors' if isinstance(like, dict) else 'numbers'}, "
+                     f"got {len(answer)}.")  # fmt: skip
+    parts = like if isinstance(like, dict) else dict(enumerate(like, 1))
+    labels = [f"{name}: {key}" if isinstance(like, dict) else f"{name}: value {key}" for key in parts]
+    return [_tensor(label, a, list(torch.as_tensor(part).shape), _wanted(part))
+            for label, a, part in zip(labels, answer, parts.values(), strict=True)]  # fmt: skip
+
+
+def _tensor(label: str, value: object, shape: list[int], wanted: str) -> Tensor:
     try:
-        tensor = torch.as_tensor(answer).detach()
-        tensor = tensor if tensor.is_floating_point() else tensor.double()
+        tensor = torch.as_tensor(tree_map(lambda v: v.detach() if isinstance(v, Tensor) else v, value))
     except (TypeError, ValueError, RuntimeError):
-        hint = " Is there a return at its end?" if answer is None else ""
-        raise Failed(f"{name}: the answer must be {_wanted(like)}, got {_kind(answer)}.{hint}") from None
-    if like is not None:
-        parts = isinstance(like, dict | tuple)
-        shape = [_vector(name, like, None).numel()] if parts else list(torch.as_tensor(like).shape)
-        if list(tensor.shape) != shape:
-            raise Failed(f"{name}: the answer must be {_wanted(like)}, got {_kind(answer)}.")
-    return tensor.flatten()
+        tensor = None
+    if tensor is None or list(tensor.shape) != shape:
+        hint = " Is there a return at its end?" if value is None else ""
+        raise Failed(f"{label} must be {wanted}, got {_kind(value)}.{hint}")
+    return tensor if tensor.is_floating_point() else tensor.double()
 
 
 def _wanted(like: object) -> str:
