@@ -93,8 +93,12 @@ def _hvp(theta: Params, x: Tensor, y: Tensor, v: Params) -> Params:
     return grad(lambda theta: sum((g * v[n]).sum() for n, g in grad(mse)(theta, x, y).items()))(theta)
 
 
-def _gradients(method, theta, batch, alpha, steps) -> Params:
-    return method(theta, batch, alpha=alpha, steps=steps).grads
+def _gradients(method, theta, batch, alpha, steps, **options) -> Params:
+    return method(theta, batch, alpha=alpha, steps=steps, **options).grads
+
+
+def _climbing(method, **case) -> Tensor:
+    return -flatten(_gradients(method, loss=lambda *task: -mse(*task), **case))
 
 
 def _altered(answer: Answer, **changes: Callable) -> Answer:
@@ -102,8 +106,21 @@ def _altered(answer: Answer, **changes: Callable) -> Answer:
     return lambda **case: answer(**case | {name: change(case[name]) for name, change in changes.items()})
 
 
-def _last(batch: Batch) -> Batch:
-    return batch._replace(**{name: getattr(batch, name)[-1:] for name in batch._fields})
+def _only(task: int) -> Callable[[Batch], Batch]:
+    return lambda batch: Batch(*(value[[task]] for value in batch))
+
+
+def _vector(answer: Params | Tensor) -> Tensor:
+    return flatten(answer) if isinstance(answer, dict) else answer
+
+
+def _carried_on(theta, batch, alpha, steps, first_order=False) -> Tensor:
+    """The meta-loss if each task starts where the last one ended."""
+    total = torch.zeros(())
+    for x_support, y_support, x_query, y_query in zip(*batch[:4], strict=True):
+        theta = methods.adapt(theta, x_support, y_support, alpha=alpha, steps=steps, first_order=first_order)
+        total = total + mse(theta, x_query, y_query) / TASKS
+    return total
 
 
 def _usual(answer: Answer) -> Mistakes:
@@ -111,6 +128,9 @@ def _usual(answer: Answer) -> Mistakes:
 
     def on(support: str, query: str) -> Answer:
         return _altered(answer, batch=lambda batch: _swapped(batch, support, query))
+
+    def times(factor: float, alpha_times: float) -> Answer:
+        return lambda alpha, **case: factor * _vector(answer(alpha=alpha_times * alpha, **case))
 
     return {
         "It adapts to the query points; query stands where support should.": on("query", "query"),
@@ -120,10 +140,13 @@ def _usual(answer: Answer) -> Mistakes:
         "It takes one inner step, whatever steps says.": _altered(answer, steps=lambda K: 1),
         "It took one inner step too few.": _altered(answer, steps=lambda K: K - 1),
         "It took one inner step too many.": _altered(answer, steps=lambda K: K + 1),
-        "The inner loss looks like a sum over the points where it should be their mean.": _altered(
-            answer, alpha=lambda alpha: SHOTS * alpha
-        ),
-        "It is that of one task only, the last; the answer is the mean over tasks.": _altered(answer, batch=_last),
+        "The inner loss looks like a sum over the points where it should be their mean.": times(1, SHOTS),
+        "Both losses look like sums over the points where they should be their means.": times(QUERY, SHOTS),
+        "The losses look like half the squared error; L is the mean of (f(x) - y)², without a half.": times(0.5, 0.5),
+        "The inner steps look half as long: L is the mean of (f(x) - y)², without a half.": times(1, 0.5),
+        "The inner steps look as if α were 1: is it missing?": _altered(answer, alpha=lambda alpha: 1.0),
+        "It is that of one task only, the first; the answer is the mean over tasks.": _altered(answer, batch=_only(0)),
+        "It is that of one task only, the last; the answer is the mean over tasks.": _altered(answer, batch=_only(-1)),
     }
 
 
@@ -161,8 +184,8 @@ def sample_tasks(function: Answer, *, seed: int | None = None) -> None:
 
     x, y = torch.cat([xs, xq], 1), torch.cat([ys, yq], 1)
     if left(xs, ys).median() > 1e-4:
-        raise Failed(f"{name}: a task's support points lie on no sinusoid. It looks like an amplitude or phase drawn "
-                     "for each point; draw one for each task, of shape [tasks, 1, 1].")  # fmt: skip
+        raise Failed(f"{name}: a task's support points lie on no sinusoid A sin(x + b). Is an amplitude or phase drawn "
+                     "for each point? Draw one for each task, of shape [tasks, 1, 1].")  # fmt: skip
     if left(x, y).median() > 1e-4:
         raise Failed(f"{name}: query and support points of a task lie on different sinusoids. It looks like an "
                      "amplitude or phase drawn anew for the query points.")  # fmt: skip
@@ -259,7 +282,10 @@ def meta_loss(function: Answer, *, seed: int | None = None) -> None:
     def loss(theta, batch, alpha, steps):
         return methods.maml(theta, batch, alpha=alpha, steps=steps).loss
 
-    examine("meta_loss", function, _meta_case, loss, _usual(loss), seed)
+    examine("meta_loss", function, _meta_case, loss, {
+        "Each task starts where the last one ended; every task must start at theta.": _carried_on,
+        **_usual(loss),
+    }, seed)  # fmt: skip
 
 
 def best_start(function: Answer, *, seed: int | None = None) -> None:
@@ -362,7 +388,12 @@ def meta_gradient(function: Answer, *, seed: int | None = None) -> None:
             partial(_chain, order=lambda before: before[:1] * len(before)),
         "It takes all Hessians at the last point; factor k needs the one at θ^(k).":
             partial(_chain, order=lambda before: before[-1:] * len(before)),
+        "Only the last inner step is differentiated through; every step has its factor I - αH.":
+            partial(_chain, order=lambda before: before[-1:]),
         "The factors look like I + αH; the step goes down, so it is I - αH.": partial(_chain, sign=1),
+        "The inner steps climb: they take minus α times the gradient.": partial(_climbing, methods.maml),
+        "Each task starts where the last one ended; every task must start at theta.":
+            lambda theta, **case: grad(_carried_on)(theta, **case),
         "It is the first-order gradient, as a sum over tasks where the mean should be.":
             lambda **case: TASKS * flatten(_gradients(methods.fomaml, **case)),
         "It looks like inner gradients left in .grad: .backward() adds to what is there.": inner,
@@ -390,6 +421,8 @@ def adaptation_curve(function: Answer, *, seed: int | None = None) -> None:
     examine("adaptation_curve", function, _meta_case, part("query"), {
         "It is the support error; the query error tells whether adaptation generalises.": part("support"),
         "Each task starts where the last one ended; every task must start at theta.": carried_on,
+        "It starts after the first step; the first entry is the error at theta itself.":
+            lambda theta, batch, alpha, steps: part("query")(theta, batch, alpha, steps + 1)[1:],
         **_usual(part("query")),
     }, seed)  # fmt: skip
 
@@ -404,6 +437,9 @@ def fomaml_gradient(function: Answer, *, seed: int | None = None) -> None:
     examine("fomaml_gradient", function, _meta_case, fomaml, {
         "It is the full gradient of MAML: the inner gradients are not constants yet.":
             partial(_gradients, methods.maml),
+        "The inner steps climb: they take minus α times the gradient.": partial(_climbing, methods.fomaml),
+        "Each task starts where the last one ended; every task must start at theta.":
+            lambda theta, **case: grad(partial(_carried_on, first_order=True))(theta, **case),
         **_usual(fomaml),
     }, seed)  # fmt: skip
 
@@ -455,7 +491,7 @@ def pretrain_gradient(function: Answer, *, seed: int | None = None) -> None:
         "It adds the support loss and the query loss, where the mean over all points should be.":
             lambda theta, batch: flatten(of("support")(theta, batch)) + flatten(of("query")(theta, batch)),
         "It is the gradient of one task only, the last; the answer is the mean over tasks.":
-            _altered(joint, batch=_last),
+            _altered(joint, batch=_only(-1)),
     }, seed)  # fmt: skip
 
 
@@ -517,5 +553,9 @@ def paired_interval(function: Answer, *, seed: int | None = None) -> None:
         "It uses the one-sided quantile t_0.95; two sides need t_0.975.":
             partial(interval, wider=lambda n: t(n, 0.95) / t(n)),
         "It is the whole width of the interval; half of it is asked.": partial(interval, wider=lambda n: 2),
+        "It takes Student's t with N degrees of freedom; there are N - 1.":
+            partial(interval, wider=lambda n: t(n + 1) / t(n)),
+        "These are the two ends of the interval; its mean and half its width are asked.":
+            lambda a, b: (interval(a, b)[0] - interval(a, b)[1], interval(a, b)[0] + interval(a, b)[1]),
         "The difference is the wrong way round: a - b is asked.": lambda a, b: interval(b, a),
     }, seed)  # fmt: skip

@@ -217,7 +217,8 @@ def _factor(answers: list[Tensor], expected: list[Tensor]) -> str:
         return "It is none of the mistakes that this check knows. Try the smallest case by hand: one task, one step."
     if math.isclose(factor, -1, rel_tol=1e-3):
         return "It has the wrong sign."
-    means = {TASKS: "tasks", SHOTS: "support points", QUERY: "query points", TASKS * QUERY: "tasks times query points"}
+    means = {TASKS: "tasks", SHOTS: "support points", QUERY: "query points", TASKS * QUERY: "tasks times query points",
+             SHOTS + QUERY: "points of a task", TASKS * (SHOTS + QUERY): "points of all tasks"}  # fmt: skip
     for number, counted in means.items():
         if math.isclose(factor, number, rel_tol=1e-3):
             return f"It is {number} times too large, the number of {counted}: a sum stands where the mean should."

@@ -12,6 +12,7 @@ import scipy.stats
 import torch
 from torch.func import functional_call, grad, vmap
 
+import l2l
 from l2l import check, mse
 from l2l.check import Failed
 from l2l.net import flatten, mlp, unflatten
@@ -24,14 +25,31 @@ def tasks_of(batch):
 
 
 # meta_gradient by autograd, with every way to go wrong as a switch.
-def by_autograd(create_graph=True, detach=False, swap=False, reduce="mean", inner_sum=False, sign=-1):
+def by_autograd(
+    create_graph=True,
+    detach=False,
+    swap=False,
+    reduce="mean",
+    inner_sum=False,
+    sign=-1,
+    carry=False,
+    truncate=False,
+    half=False,
+    points_sum=False,
+):
+    def mse(params, x, y):
+        return l2l.mse(params, x, y) * (0.5 if half else 1) * (len(x) if points_sum else 1)
+
     def meta_gradient(theta, batch, alpha, steps):
-        total = 0
+        total, phi = 0, theta
         for xs, ys, xq, yq in tasks_of(batch):
             if swap:
                 xs, ys, xq, yq = xq, yq, xs, ys
-            phi = theta
-            for _ in range(steps):
+            phi = phi if carry else theta
+            for step in range(steps):
+                if truncate:  # θ's own value where the last step starts, and the derivative of that step alone
+                    start = theta if step == 0 else {n: phi[n].detach() + theta[n] - theta[n].detach() for n in phi}
+                    phi = start
                 loss = mse(phi, xs, ys) * (len(xs) if inner_sum else 1)
                 gradients = torch.autograd.grad(loss, list(phi.values()), create_graph=create_graph)
                 if detach:
@@ -307,18 +325,28 @@ WRONG = [
     (check.meta_gradient, by_autograd(swap=True), "changed places"),
     (check.meta_gradient, by_autograd(reduce="sum"), "3 times too large, the number of tasks"),
     (check.meta_gradient, by_autograd(inner_sum=True), "sum over the points"),
+    (check.meta_gradient, by_autograd(sign=1), "climb"),
+    (check.meta_gradient, by_autograd(carry=True), "where the last one ended"),
+    (check.meta_gradient, by_autograd(truncate=True), "Only the last inner step"),
+    (check.meta_gradient, by_autograd(half=True), "half the squared error"),
+    (check.meta_gradient, by_autograd(points_sum=True), "Both losses look like sums"),
+    (check.meta_gradient, lambda theta, batch, alpha, steps: by_autograd()(theta, batch, 1.0, steps), "is it missing"),
     (check.meta_gradient, gradient_at_phi(), "at φ instead of through it"),
     (check.meta_gradient, gradient_at_phi(reduce=torch.sum), "as a sum over tasks"),
     (check.meta_gradient, chain(lambda path: path), "reversed product"),
     (check.meta_gradient, chain(lambda path: path[:1] * len(path)), "Hessians at θ"),
     (check.adaptation_curve, own_curve(carry=True), "where the last one ended"),
     (check.fomaml_gradient, by_autograd(), "full gradient"),
+    (check.fomaml_gradient, by_autograd(detach=True, sign=1), "climb"),
+    (check.fomaml_gradient, by_autograd(detach=True, carry=True), "where the last one ended"),
     (check.fomaml_gradient, gradient_at_phi(into="support"), "support stands where query should"),
     (check.reptile_direction, lambda *a: {n: -g for n, g in own_reptile(*a).items()}, "wrong sign"),
     (check.reptile_direction, lambda *a: {n: a[3] * g for n, g in own_reptile(*a).items()}, "division by α"),
     (check.pretrain_gradient, two_means, "two means"),
+    (check.pretrain_gradient, lambda *a: {n: 12 * g for n, g in own_pretrain(*a).items()}, "points of a task"),
     (check.best_single_function, lambda x, A, b: sum(A) / 2 * torch.sin(x + sum(b) / 2), "flatter"),
     (check.paired_interval, unpaired, "independent samples"),
+    (check.paired_interval, lambda a, b: scipy.stats.ttest_rel(a, b).confidence_interval(), "two ends"),
 ]
 
 
