@@ -44,23 +44,23 @@ figures: $(VENV)/.installed ## draw the figures of the front page and the README
 paper: $(VENV)/.installed ## train the stored runs of the book again, ten seeds each (some 12 minutes)
 	for method in maml fomaml pretrain; do \
 		$(BIN)/python -m l2l train $$method --iterations 70000 --log-every 1000 --seeds 0-9 \
-			--checkpoint-at 0,1000,5000,15000,40000 --out book/data/paper-$$method.safetensors || exit 1; \
+			--checkpoint-at 0,1000,5000,15000,40000 --out l2l/data/paper-$$method.safetensors || exit 1; \
 	done
 	for steps in 2 5; do \
 		$(BIN)/python -m l2l train maml --steps $$steps --seeds 0-9 --log-every 1000 \
-			--out book/data/maml-$$steps-steps.safetensors || exit 1; \
+			--out l2l/data/maml-$$steps-steps.safetensors || exit 1; \
 	done
 	for alpha in 0.0025 0.005 0.02 0.04; do \
 		$(BIN)/python -m l2l train maml --alpha $$alpha --seeds 0-9 --log-every 1000 \
-			--out book/data/maml-alpha-$$alpha.safetensors || exit 1; \
+			--out l2l/data/maml-alpha-$$alpha.safetensors || exit 1; \
 	done
 	$(BIN)/python -m l2l train pretrain --tasks 1 --beta 0.01 --iterations 375000 --log-every 25000 --seeds 0-9 \
-		--out book/data/task-by-task.safetensors
+		--out l2l/data/task-by-task.safetensors
 	for method in maml fomaml pretrain; do \
 		$(BIN)/python -m l2l train $$method --iterations 70000 --log-every 1000 --seeds 0 \
 			--checkpoint-at 0,100,500,1000,2000,5000,15000,70000 --out l2l/data/$$method.safetensors || exit 1; \
 	done
-	date -u '+{"command": "make paper", "date": "%Y-%m-%d"}' > book/data/paper.json
+	date -u '+{"command": "make paper", "date": "%Y-%m-%d"}' > l2l/data/paper.json
 
 bench: ## measure speed against JAX, learn2learn, higher and TorchOpt (half an hour, on an idle machine)
 	test -d .venv-bench || $(PYTHON) -m venv .venv-bench

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -246,8 +245,7 @@ def metatrain() -> Explorer:
 @cache
 def shipped_runs() -> dict[str, Run]:
     """Return the package's own runs of every method, with checkpoints on the way; `make paper` trains them again."""
-    return {method: Run.load(Path(str(files("l2l"))) / "data" / f"{method}.safetensors") for method in
-            ("maml", "fomaml", "pretrain")}  # fmt: skip
+    return {method: Run.stored(method) for method in ("maml", "fomaml", "pretrain")}
 
 
 def _check_runs(runs: Mapping[str, Run]) -> None:

@@ -18,6 +18,7 @@ from l2l.net import Params, init_params
 from l2l.tasks import SineTasks
 
 FORMAT = "l2l run 2"
+DATA = Path(__file__).parent / "data"
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,18 @@ class Run:
             ValueError: the file is truncated, corrupt, or not a run of this package.
         """
         return read_run(path)[0]
+
+    @classmethod
+    def stored(cls, name: str) -> "Run":
+        """Read a run that comes with the package, such as "paper-maml"; `make paper` trains them again.
+
+        Raises:
+            ValueError: no run of this name comes with the package.
+        """
+        runs = {path.stem: path for path in DATA.glob("*.safetensors")}
+        if name not in runs:
+            raise ValueError(f"name must be one of {', '.join(sorted(runs))}, got {name!r}")
+        return cls.load(runs[name])
 
 
 def write_run(path: str | os.PathLike, run: Run, optimiser: dict[str, Tensor] | None = None) -> None:
