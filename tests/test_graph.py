@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -117,7 +118,7 @@ def test_a_compiled_loop_is_kept_and_a_damaged_one_made_again(generator, empty_c
     def again():  # in a fresh process, as a library that is in use can't be read again
         code = (
             "import sys, torch, l2l.compiler; from pathlib import Path;"
-            "sys.path.insert(0, 'tests'); import test_graph as t; torch.set_num_threads(1);"
+            f"sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_graph as t; torch.set_num_threads(1);"
             f"l2l.compiler.user_cache_path = lambda name: Path({str(empty_cache.parent)!r}) / name;"
             "c, _, b, s = t.problem(torch.Generator().manual_seed(7));"
             "f = l2l.compiler.compiled(t.record(t.make_step(c), *s, *b), s, tuple(b))();"
