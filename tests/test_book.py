@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 import yaml
@@ -76,14 +77,66 @@ def test_from_disk_without_a_server(browser):
     context.close()
 
 
-def test_folded_solutions_open_by_keyboard(browser, address):
-    context = browser.new_context()
-    tab = context.new_page()
-    tab.goto(f"{address}/book/01-few-shot.html", wait_until="networkidle")
-    solution = tab.locator(".solution").first
-    text = solution.get_by_text("The determinant", exact=False)
-    assert not text.is_visible()
-    solution.locator("button.toggle-button").focus()
-    tab.keyboard.press("Enter")
-    text.wait_for(state="visible", timeout=3000)
+# One press of the tabulator's key, then of the key that uses what has the focus. Says what was used, and what it did.
+FOCUSED = """() => {
+    const here = document.activeElement;
+    const kinds = {choice: "details.l2l-choice > summary", solution: ".solution button.toggle-button",
+                   exercise: ".exercise input[type=checkbox]"};
+    return Object.keys(kinds).find(kind => here.matches(kinds[kind])) ?? (here === document.body ? "end" : "other");
+}"""
+SEEN = "part => part.getClientRects().length > 0 && getComputedStyle(part).outlineStyle !== 'none'"
+
+
+@pytest.mark.parametrize("chapter", [page for page in PAGES if re.match(r"book/0[1-7]-", page)])
+def test_questions_exercises_and_solutions_by_keyboard_alone(browser, address, chapter):
+    """Only keys are pressed, from the page's first stop to its last. What is ticked stays ticked."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    another, tab = context.new_page(), context.new_page()
+    for page in (another, tab):
+        page.goto(f"{address}/{chapter}.html", wait_until="networkidle")
+    ids = tab.locator(".exercise[id]").evaluate_all("all => all.map(exercise => exercise.id)")
+    expected = {"choice": tab.locator(".l2l-choice").count(), "solution": len(ids), "exercise": len(ids)}
+    assert len(ids) >= 5
+    assert expected["choice"] >= 3 * 3  # questions times choices
+    used = dict.fromkeys(expected, 0)
+    tab.keyboard.press("Tab")
+    while (kind := tab.evaluate(FOCUSED)) != "end":
+        if kind in used:
+            used[kind] += 1
+            focused = tab.evaluate_handle("document.activeElement").as_element()
+            assert focused.evaluate(SEEN), (kind, "the focus can't be seen")
+            inside = focused.evaluate_handle("part => part.closest('details, .solution, .exercise')").as_element()
+            text = inside.query_selector("p:not(.admonition-title)")
+            assert kind == "exercise" or not text.is_visible()
+            tab.keyboard.press("Space" if kind == "exercise" else "Enter")
+            if kind == "exercise":
+                assert focused.is_checked()
+                assert "Exercise" in focused.get_attribute("aria-label")
+            else:
+                text.wait_for_element_state("visible", timeout=3000)
+        tab.keyboard.press("Tab")
+    assert used == expected
+    another.locator(".exercise input").first.check()  # this page was read before anything was ticked
+    tab.reload(wait_until="networkidle")
+    assert tab.locator(".exercise input:checked").count() == len(ids)
+    tab.goto(f"{address}/book/course.html", wait_until="networkidle")
+    assert f"Ticked so far in this browser: {len(ids)}." in tab.locator("main").inner_text()
     context.close()
+
+
+HOMES = {
+    "Hessian-vector product": "book/03-line-10",
+    "edge of stability": "book/07-three-compared",
+    "few-shot": "book/01-few-shot",
+    "Run.stored": "book/api",
+}
+
+
+@pytest.mark.parametrize("words", HOMES)
+def test_search_finds(browser, address, words):
+    tab = browser.new_page()
+    tab.goto(f"{address}/search.html?{urlencode({'q': words})}")
+    tab.wait_for_function("document.querySelector('.search-summary')?.textContent.includes('found')")
+    links = tab.locator("#search-results li > a").evaluate_all("all => all.map(link => link.pathname)")
+    assert f"/{HOMES[words]}.html" in links[:5]
+    tab.close()
