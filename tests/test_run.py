@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 
 import pytest
 import torch
@@ -147,3 +148,31 @@ def test_a_link_is_written_through(run, tmp_path):
 def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no run file"):
         Run.load(tmp_path / "nothing.safetensors")
+
+
+TEN = tuple(range(10))
+STORED = {  # as `make paper` trains them
+    **{f"paper-{m}": TrainConfig(method=m, iterations=70_000, seeds=TEN) for m in ("maml", "fomaml", "pretrain")},
+    **{m: TrainConfig(method=m, iterations=70_000, seeds=(0,)) for m in ("maml", "fomaml", "pretrain")},
+    **{f"maml-{k}-steps": TrainConfig(method="maml", steps=k, seeds=TEN) for k in (2, 5)},
+    **{f"maml-alpha-{a}": TrainConfig(method="maml", alpha=a, seeds=TEN) for a in (0.0025, 0.005, 0.02, 0.04)},
+    "task-by-task": TrainConfig(method="pretrain", tasks=1, beta=0.01, iterations=375_000, seeds=TEN),
+}
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_stored_runs_are_complete_and_trained_as_named(name):
+    run = Run.stored(name)
+    assert replace(run.config, log_every=250, checkpoint_at=()) == STORED[name]
+    assert run.iteration == run.config.iterations
+    assert all(p.shape[0] == len(run.config.seeds) and p.isfinite().all() for p in run.theta.values())
+
+
+def test_no_stored_run_is_forgotten():
+    assert {path.stem for path in l2l.run.DATA.glob("*.safetensors")} == set(STORED)
+
+
+@pytest.mark.parametrize("name", ["nothing", "maml.safetensors", "../data/maml", ""])
+def test_only_names_of_stored_runs(name):
+    with pytest.raises(ValueError, match="name must be one of fomaml, maml, maml-2-steps, .*, got "):
+        Run.stored(name)
