@@ -27,8 +27,9 @@ COMPILER = {
     "aot_inductor.precompile_headers": False,
     "aot_inductor.compile_wrapper_opt_level": "Og",
     "cpp.vec_isa_ok": True,  # the processor tells what it can do; little is compiled to find out
+    "cpp.enable_floating_point_contract_flag": "fast",  # a b + c as one instruction, rounded once
 }
-"""Half the time in the compiler; the kernels are optimised as before."""
+"""Half the time in the compiler, and kernels that are a little faster than by default."""
 
 
 def compiled(step: Function, state: tuple[Tensor, ...], batch: tuple[Tensor, ...]) -> Callable[[], Loop]:

@@ -29,10 +29,47 @@ def record(function: Function, *example: Tensor) -> Function:
             recorded = make_fx(function)(*example)
     except Exception:  # an error of the function's own is raised when it is called
         return function
+    _move_factors(recorded.graph)
     _rewrite_products(recorded.graph)
     recorded.graph.eliminate_dead_code()
     recorded.recompile()
     return recorded
+
+
+aten = torch.ops.aten
+PRODUCTS = aten.mm.default, aten.bmm.default
+VIEWS = {v: v for v in (aten.expand.default, aten.transpose.int, aten.t.default)}
+VIEWS |= dict.fromkeys((aten.view.default, aten._unsafe_view.default), aten.reshape.default)  # of any layout
+
+
+def _move_factors(graph: torch.fx.Graph) -> None:
+    """Write A (c B) with a number c as c (A B) where the product is smaller than what it is made of."""
+
+    def factor(x: torch.fx.Node) -> tuple[float, torch.fx.Node]:
+        """c and B of x = c B."""
+        if x.target is aten.neg.default:
+            c, B = factor(x.args[0])
+            return -c, B
+        if x.target is aten.mul.Tensor and isinstance(x.args[1], float):
+            c, B = factor(x.args[0])
+            return c * x.args[1], B
+        if x.target in VIEWS and (found := factor(x.args[0]))[0] != 1:
+            B = graph.call_function(VIEWS[x.target], (found[1], *x.args[1:]))
+            B.meta = x.meta.copy()
+            return found[0], B
+        return 1.0, x
+
+    for node in [node for node in graph.nodes if node.target in PRODUCTS]:
+        size = node.meta["val"].numel()
+        with graph.inserting_before(node):
+            (c, A), (d, B) = (factor(x) if x.meta["val"].numel() > size else (1.0, x) for x in node.args)
+            if c * d == 1:
+                continue
+            product = graph.call_function(node.target, (A, B))
+            scaled = graph.call_function(aten.mul.Tensor, (product, c * d))
+        product.meta = scaled.meta = node.meta.copy()
+        node.replace_all_uses_with(scaled)
+        graph.erase_node(node)
 
 
 def _rewrite_products(graph: torch.fx.Graph) -> None:
@@ -42,7 +79,6 @@ def _rewrite_products(graph: torch.fx.Graph) -> None:
     Products that are only summed, Σᵢ Aᵢ Bᵢ, are one product, [A₁ A₂ …] [B₁; B₂; …]. Many small products with more rows
     than columns are three times faster as A B = (Bᵀ Aᵀ)ᵀ.
     """
-    aten = torch.ops.aten
 
     def only_use(x, target):
         users = list(x.users) if x is not None else []
@@ -52,7 +88,7 @@ def _rewrite_products(graph: torch.fx.Graph) -> None:
         return graph.call_function(aten.transpose.int, (x, -2, -1))
 
     for node in list(graph.nodes):
-        if node.target not in (aten.mm.default, aten.bmm.default):
+        if node.target not in PRODUCTS:
             continue
         a, b = node.args
         *batch, rows, inner = a.meta["val"].shape

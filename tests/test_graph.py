@@ -198,6 +198,32 @@ def test_rewritten_products_are_equal(generator, a, b):
     torch.testing.assert_close(graph(a, b)[0], a @ b, rtol=1e-13, atol=1e-13)
 
 
+def times(x, c):
+    return x.neg() * c
+
+
+@pytest.mark.parametrize(
+    ("function", "moved"),
+    [
+        (lambda a, G: torch.bmm(a, times(G, 0.3)), True),
+        (lambda a, G: torch.bmm(a, times(G, 0.3).mT), True),
+        (lambda a, G: torch.bmm(times(G, 0.3), a.mT), True),
+        (lambda a, G: torch.mm(times(G[:1].expand(5, 7, 7), 0.3).view(35, 7), a[0].mT), True),  # G has no such view
+        (lambda a, G: torch.bmm(a, times(times(G, 0.3).view(5, 49), 2.0).view(5, 7, 7)), True),
+        (lambda a, G: torch.bmm(a, torch.relu(times(G, 0.3))), False),
+        (lambda a, G: torch.bmm(a.mT, times(a, 0.3)), False),  # the product is the larger one
+        (lambda a, G: torch.bmm(a, G * G), False),
+    ],
+)
+def test_a_factor_moves_to_the_smaller_side(generator, function, moved):
+    a, G = (torch.randn(shape, generator=generator, dtype=torch.float64) for shape in ((5, 3, 7), (5, 7, 7)))
+    graph = record(lambda a, G: (function(a, G),), a, G)
+    torch.testing.assert_close(graph(a, G)[0], function(a, G), rtol=1e-13, atol=1e-13)
+    called = [node.target for node in graph.graph.nodes]
+    product = next(i for i, target in enumerate(called) if target in l2l.graph.PRODUCTS)
+    assert (called.index(torch.ops.aten.mul.Tensor) > product) == moved
+
+
 @pytest.mark.parametrize(
     ("a", "b", "view", "axes", "products"),
     [
