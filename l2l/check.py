@@ -67,12 +67,17 @@ def _swapped(batch: Batch, support: str, query: str) -> Batch:
     return batch._replace(**parts)
 
 
-def _path(theta: Params, x: Tensor, y: Tensor, alpha: float, steps: int) -> list[Params]:
+def _path(theta: Params, x: Tensor, y: Tensor, alpha: float, steps: int, **options) -> list[Params]:
     """θ^(0), …, θ^(K)."""
     path = [theta]
     for _ in range(steps):
-        path.append(methods.adapt(path[-1], x, y, alpha=alpha, steps=1))
+        path.append(methods.adapt(path[-1], x, y, alpha=alpha, steps=1, **options))
     return path
+
+
+def _climb(params: Params, x: Tensor, y: Tensor) -> Tensor:
+    """The loss of one who takes plus for minus."""
+    return -mse(params, x, y)
 
 
 def _chain(theta, batch, alpha, steps, order=lambda before: before[::-1], sign=-1) -> Params:
@@ -98,7 +103,20 @@ def _gradients(method, theta, batch, alpha, steps, **options) -> Params:
 
 
 def _climbing(method, **case) -> Tensor:
-    return -flatten(_gradients(method, loss=lambda *task: -mse(*task), **case))
+    return -flatten(_gradients(method, loss=_climb, **case))
+
+
+def _turned(answer: Answer) -> Answer:
+    """With the square matrix W2 transposed, as torch.nn.Linear keeps it."""
+
+    def mistaken(**case) -> Params:
+        found = unflatten(_vector(answer(**case)), SIZES)
+        return found | {"W2": found["W2"].mT}
+
+    return mistaken
+
+
+TURNED = "W2 looks transposed: here W is [in, out], where torch.nn.Linear keeps [out, in]."
 
 
 def _altered(answer: Answer, **changes: Callable) -> Answer:
@@ -108,6 +126,12 @@ def _altered(answer: Answer, **changes: Callable) -> Answer:
 
 def _only(task: int) -> Callable[[Batch], Batch]:
     return lambda batch: Batch(*(value[[task]] for value in batch))
+
+
+def _merged(batch: Batch) -> Batch:
+    """Every task with the support points of all."""
+    x, y = (value.reshape(1, -1, 1).expand(TASKS, -1, 1) for value in (batch.x_support, batch.y_support))
+    return batch._replace(x_support=x, y_support=y)
 
 
 def _vector(answer: Params | Tensor) -> Tensor:
@@ -145,9 +169,13 @@ def _usual(answer: Answer) -> Mistakes:
         "The losses look like half the squared error; L is the mean of (f(x) - y)², without a half.": times(0.5, 0.5),
         "The inner steps look half as long: L is the mean of (f(x) - y)², without a half.": times(1, 0.5),
         "The inner steps look as if α were 1: is it missing?": _altered(answer, alpha=lambda alpha: 1.0),
+        "Every inner gradient looks taken at θ; step k takes it at θ^(k-1).":
+            lambda alpha, steps, **case: answer(alpha=steps * alpha, steps=1, **case),
+        "One φ seems to serve all tasks, adapted to their points together; each task has its own.":
+            _altered(answer, batch=_merged),
         "It is that of one task only, the first; the answer is the mean over tasks.": _altered(answer, batch=_only(0)),
         "It is that of one task only, the last; the answer is the mean over tasks.": _altered(answer, batch=_only(-1)),
-    }
+    }  # fmt: skip
 
 
 def _sinusoid(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -169,13 +197,24 @@ def sample_tasks(function: Answer, *, seed: int | None = None) -> None:
     name, tasks, paper = "sample_tasks", 2_000, SineTasks()
     seed, generator = seeded(seed)
     sizes = {"tasks": tasks, "shots": SHOTS, "query": QUERY}
-    answer = call(name, function, sizes | {"generator": generator})
-    shapes = [(tasks, SHOTS, 1)] * 2 + [(tasks, QUERY, 1)] * 2
-    if not isinstance(answer, list | tuple) or [tuple(getattr(a, "shape", ())) for a in answer[:4]] != shapes:
-        raise Failed(f"{name}: the answer must be x_support, y_support, x_query, y_query of shapes {shapes}.")
-    xs, ys, xq, yq = (torch.as_tensor(a).double()[..., 0] for a in answer[:4])
-    again = call(name, function, sizes | {"generator": generator.manual_seed(seed)})
-    if not all(torch.equal(torch.as_tensor(a), torch.as_tensor(b)) for a, b in zip(answer[:4], again[:4], strict=True)):
+
+    def draw() -> list[Tensor]:
+        shapes = [(tasks, SHOTS, 1)] * 2 + [(tasks, QUERY, 1)] * 2
+        answer = call(name, function, sizes | {"generator": generator})
+        got = [tuple(getattr(a, "shape", ())) for a in answer[:4]] if isinstance(answer, list | tuple) else type(answer)
+        if got != shapes:
+            raise Failed(
+                f"{name}: the answer must be x_support, y_support, x_query, y_query of shapes {shapes}, got {got}."
+            )
+        return [torch.as_tensor(a).double()[..., 0] for a in answer[:4]]
+
+    xs, ys, xq, yq = first = draw()
+    if not all(a.isfinite().all() for a in first):
+        raise Failed(f"{name}: the answer holds infinite or undefined values (inf or nan).")
+    if any(torch.equal(a, b) for a, b in zip(first, draw(), strict=True)):
+        raise Failed(f"{name}: a second call gave the same values again. Is the generator seeded anew inside?")
+    generator.manual_seed(seed)
+    if not all(torch.equal(a, b) for a, b in zip(first, draw(), strict=True)):
         raise Failed(f"{name}: the same generator gave other tasks later. Does every torch.rand have it?")
 
     def left(x: Tensor, y: Tensor) -> Tensor:
@@ -183,6 +222,10 @@ def sample_tasks(function: Answer, *, seed: int | None = None) -> None:
         return (p[:, None] * x.sin() + q[:, None] * x.cos() - y).abs().amax(-1)
 
     x, y = torch.cat([xs, xq], 1), torch.cat([ys, yq], 1)
+    twice = (x.sort(1).values.diff(dim=1) == 0).any(1).double().mean()
+    if twice > 0.05:
+        raise Failed(f"{name}: one x stands twice in {100 * twice:.0f} % of the tasks. Query points are drawn anew, "
+                     "and so is every support point.")  # fmt: skip
     if left(xs, ys).median() > 1e-4:
         raise Failed(f"{name}: a task's support points lie on no sinusoid A sin(x + b). Is an amplitude or phase drawn "
                      "for each point? Draw one for each task, of shape [tasks, 1, 1].")  # fmt: skip
@@ -190,14 +233,21 @@ def sample_tasks(function: Answer, *, seed: int | None = None) -> None:
         raise Failed(f"{name}: query and support points of a task lie on different sinusoids. It looks like an "
                      "amplitude or phase drawn anew for the query points.")  # fmt: skip
     p, q = _sinusoid(x, y)
-    drawn = {"x": (x.flatten(), paper.x_range), "A": (torch.hypot(p, q), paper.amplitude),
-             "b": (torch.atan2(q, p), paper.phase)}  # fmt: skip
+    A, b = torch.hypot(p, q), torch.atan2(q, p)
+    b = torch.where(b < -math.pi / 2, b + 2 * math.pi, b)  # π and -π are one angle
+    drawn = {"x_support": (xs.flatten(), paper.x_range), "x_query": (xq.flatten(), paper.x_range),
+             "A": (A, paper.amplitude), "b": (b, paper.phase)}  # fmt: skip
     for what, (values, (low, high)) in drawn.items():
         u = ((values - low) / (high - low)).sort().values
         off = (u - torch.linspace(0, 1, len(u), dtype=u.dtype)).abs().max().item()  # Kolmogorov and Smirnov's distance
-        if off > 3 / math.sqrt(len(u)):
-            raise Failed(f"{name}: {what} is not uniform on [{low:.3g}, {high:.3g}]; yours runs from "
-                         f"{values.min():.3g} to {values.max():.3g}, with mean {values.mean():.3g}.")  # fmt: skip
+        ends = max(u[0].abs().item(), (1 - u[-1]).abs().item())  # below 1 % but once in 10⁸ times
+        if off > 3 / math.sqrt(tasks) or ends > 0.01:
+            raise Failed(
+                f"{name}: {what} is not uniform on [{low:.3g}, {high:.3g}]; yours runs from {values.min():.3g} to "
+                f"{values.max():.3g}, with mean {values.mean():.3g} and {len(values.unique()):,} different values."
+            )
+    if torch.corrcoef(torch.stack([A, b]))[0, 1].abs() > 6 / math.sqrt(tasks):
+        raise Failed(f"{name}: A and b depend on each other. Do they come from one torch.rand?")
     print(f"{name}: right; {tasks:,} tasks have the distribution that they should.")
 
 
@@ -208,7 +258,9 @@ def fit_sinusoid(function: Answer, *, seed: int | None = None) -> None:
     """
 
     def case(i: int, generator: torch.Generator) -> dict:
-        A, b, x = _number(generator, 0.5, 5), _number(generator, 0.2, 1.4), _uniform(generator, -5, 5, 2 + i)
+        A, b, x = _number(generator, 0.5, 5), _number(generator, 0.2, 2.9), _uniform(generator, -5, 5, 3 + i)
+        if i == 0:
+            b = math.pi / 2 + b / 2  # where cos b is negative
         return {"x": x, "y": A * torch.sin(x + b)}
 
     def oracle(x, y):
@@ -217,7 +269,12 @@ def fit_sinusoid(function: Answer, *, seed: int | None = None) -> None:
 
     examine("fit_sinusoid", function, case, oracle, {
         "It looks like atan2 with its arguments swapped: b = atan2(q, p), with q the coefficient of cos x.":
-            lambda x, y: (oracle(x, y)[0], math.pi / 2 - oracle(x, y)[1]),
+            lambda x, y: (oracle(x, y)[0], torch.atan2(*_sinusoid(x, y))),
+        "It looks like atan(q/p), which gives no angle beyond π/2; atan2(q, p) knows the signs of both.":
+            lambda x, y: (oracle(x, y)[0], torch.atan(torch.tan(oracle(x, y)[1]))),
+        "It looks like asin(q/A), which gives no angle beyond π/2; atan2(q, p) knows the signs of both.":
+            lambda x, y: (oracle(x, y)[0], torch.asin(torch.sin(oracle(x, y)[1]))),
+        "b stands before A.": lambda x, y: oracle(x, y)[::-1],
         "These are p and q themselves; A and b are their length and angle.": _sinusoid,
         "b has the wrong sign: sin(x + b) = cos(b) sin(x) + sin(b) cos(x).":
             lambda x, y: (oracle(x, y)[0], -oracle(x, y)[1]),
@@ -240,37 +297,36 @@ def adapt(function: Answer, *, seed: int | None = None) -> None:
         return {n: p - steps * alpha * grads[n] for n, p in theta.items()}
 
     examine("adapt", function, _task_case, adapted, {
-        "It climbs: the update is minus α times the gradient.": partial(adapted, loss=lambda *task: -mse(*task)),
+        "It climbs: the update is minus α times the gradient.": partial(adapted, loss=_climb),
         "It looks like a sum over the points where L is their mean.": _altered(adapted, alpha=lambda a: SHOTS * a),
         "It looks like the gradient of half the squared error; L is the mean of (f(x) - y)², without a half.":
             _altered(adapted, alpha=lambda a: a / 2),
+        "It takes one step, whatever steps says.": _altered(adapted, steps=lambda K: 1),
         "It took one step too few.": _altered(adapted, steps=lambda K: K - 1),
         "It took one step too many.": _altered(adapted, steps=lambda K: K + 1),
+        "It looks as if α were 1: is it missing?": _altered(adapted, alpha=lambda a: 1.0),
         "It looks like every gradient taken at θ; step k takes it at θ^(k-1).": at_start,
         "It returns theta as it was.": lambda theta, x, y, alpha, steps: theta,
+        "It returns the gradient at θ, not φ.": lambda theta, x, y, alpha, steps: grad(mse)(theta, x, y),
+        TURNED: _turned(adapted),
     }, seed)  # fmt: skip
 
-    def through(inner: Answer) -> Answer:
-        def derivative(theta, x, y, alpha, steps):
-            phi = inner(theta, x, y, alpha, steps)
-            if isinstance(phi, list | tuple):
-                phi = dict(zip(theta, phi, strict=True))
-            elif not isinstance(phi, dict):
-                phi = unflatten(torch.as_tensor(phi), SIZES)
-            loss = mlp(phi, x + 1).sin().sum()
-            if not loss.requires_grad:
-                return torch.zeros_like(flatten(theta))
-            found = torch.autograd.grad(loss, list(theta.values()), allow_unused=True, materialize_grads=True)
-            return torch.cat([g.flatten() for g in found])
+    def derivative(phi: list[Tensor], given: dict) -> Tensor:
+        theta = given["theta"]
+        parts = flatten(dict(zip(theta, phi, strict=True))) if len(phi) == len(theta) else phi[0]
+        loss = mlp(unflatten(parts.double(), SIZES), given["x"] + 1).sin().sum()
+        if not loss.requires_grad:
+            return torch.zeros_like(flatten(theta))
+        found = torch.autograd.grad(loss, list(theta.values()), allow_unused=True, materialize_grads=True)
+        return torch.cat([g.flatten() for g in found])
 
-        return derivative
-
-    examine("adapt (its derivative)", through(function), _task_case, through(adapted), {
+    examine("adapt (its derivative by theta)", function, _task_case, adapted, {
         "φ is right, but no derivative leads from it back to θ: it looks like a detached inner step. "
-        "Is there a .detach(), a .data or a no_grad()?": lambda theta, **_: torch.zeros_like(flatten(theta)),
+        "Is there a .detach(), a .data or a no_grad()?":
+            lambda **case: flatten(adapted(**case)).detach(),
         "φ is right, but the derivative of φ by θ is I where it should be I - αH: it looks like a missing "
-        "create_graph=True, or a detached gradient.": through(partial(adapted, first_order=True)),
-    }, seed)  # fmt: skip
+        "create_graph=True, or a detached gradient.": partial(adapted, first_order=True),
+    }, seed, derivative)  # fmt: skip
 
 
 def meta_loss(function: Answer, *, seed: int | None = None) -> None:
@@ -282,7 +338,11 @@ def meta_loss(function: Answer, *, seed: int | None = None) -> None:
     def loss(theta, batch, alpha, steps):
         return methods.maml(theta, batch, alpha=alpha, steps=steps).loss
 
+    def climbing(theta, batch, alpha, steps):
+        return -methods.maml(theta, batch, alpha=alpha, steps=steps, loss=_climb).loss
+
     examine("meta_loss", function, _meta_case, loss, {
+        "The inner steps climb: they take minus α times the gradient.": climbing,
         "Each task starts where the last one ended; every task must start at theta.": _carried_on,
         **_usual(loss),
     }, seed)  # fmt: skip
@@ -305,13 +365,20 @@ def best_start(function: Answer, *, seed: int | None = None) -> None:
 
         return weighted
 
-    examine("best_start", function, case, mean(lambda h, left, K: h * left ** (2 * K)), {
+    best = mean(lambda h, left, K: h * left ** (2 * K))
+
+    examine("best_start", function, case, best, {
         "It is where joint training comes to rest, with weights h: no adaptation is in it.": mean(lambda h, left, K: h),
         "It is the plain mean of the minima; tasks weigh differently.": mean(lambda h, left, K: torch.ones_like(h)),
         "It is where first-order MAML comes to rest: (1 - αh)^K should be squared.":
             mean(lambda h, left, K: h * left**K),
         "The weight lacks the factor h.": mean(lambda h, left, K: left ** (2 * K)),
-        "It is the answer for one step, whatever steps says.": mean(lambda h, left, K: h * left**2),
+        "It is the answer for one step, whatever steps says.": _altered(best, steps=lambda K: 1),
+        "It is the answer for one step too few.": _altered(best, steps=lambda K: K - 1),
+        "It is the answer for one step too many.": _altered(best, steps=lambda K: K + 1),
+        "The factors look like 1 + αh; the step goes down, so it is 1 - αh.":
+            mean(lambda h, left, K: h * (2 - left) ** (2 * K)),
+        "The step size α is missing.": _altered(best, alpha=lambda alpha: 1.0),
     }, seed)  # fmt: skip
 
 
@@ -339,6 +406,9 @@ def hessian_vector_product(function: Answer, *, seed: int | None = None) -> None
         "It is g (g·v), the product with the gradient's outer product, not with the Hessian.": outer_product,
         "It is the gradient itself; differentiate g·v once more.": lambda theta, x, y, v: grad(mse)(theta, x, y),
         "It is H H v: one product too many.": lambda theta, x, y, v: _hvp(theta, x, y, _hvp(theta, x, y, v)),
+        "It is g + H v: it looks like the gradient left in .grad, as .backward() adds to what is there.":
+            lambda theta, x, y, v: flatten(grad(mse)(theta, x, y)) + flatten(_hvp(theta, x, y, v)),
+        TURNED: _turned(_hvp),
     }, seed)  # fmt: skip
 
 
@@ -364,6 +434,10 @@ def unrolled_product(function: Answer, *, seed: int | None = None) -> None:
         "The factors look like I + αH; the step goes down, so it is I - αH.": _altered(product, alpha=lambda a: -a),
         "The step size α is missing.": _altered(product, alpha=lambda a: 1.0),
         "It is g: no factor was applied.": lambda hessians, g, alpha: g,
+        "The factor of H_0 is missing.": _altered(product, hessians=lambda H: H[1:]),
+        "The factor of the last Hessian is missing.": _altered(product, hessians=lambda H: H[:-1]),
+        "Only the factor of H_0 is there.": _altered(product, hessians=lambda H: H[:1]),
+        "Only the factor of the last Hessian is there.": _altered(product, hessians=lambda H: H[-1:]),
     }, seed)  # fmt: skip
 
 
@@ -374,10 +448,16 @@ def meta_gradient(function: Answer, *, seed: int | None = None) -> None:
     """
     maml = partial(_gradients, methods.maml)
 
-    def inner(theta, batch, alpha, steps):
-        left = sum(flatten(grad(mse)(phi, x, y)) for x, y in zip(batch.x_support, batch.y_support, strict=True)
-                   for phi in _path(theta, x, y, alpha, steps)[:-1])  # fmt: skip
-        return flatten(maml(theta, batch, alpha, steps)) + left / TASKS
+    def left_over(theta, batch, alpha, steps, counted=lambda K: range(K)):
+        on_support = _swapped(batch, "support", "support")
+        return sum(flatten(maml(theta, on_support, alpha, k)) for k in counted(steps)) + flatten(
+            maml(theta, batch, alpha, steps)
+        )
+
+    def expanded(theta, batch, alpha, steps):
+        """First order in α: g - α ΣH_k g, each task's products summed instead of multiplied."""
+        one = [_chain(theta, batch, alpha, steps, lambda before, k=k: before[k : k + 1]) for k in range(steps)]
+        return sum(one) - (steps - 1) * flatten(_gradients(methods.fomaml, theta, batch, alpha, steps))
 
     examine("meta_gradient", function, _meta_case, maml, {
         "It is the first-order gradient, taken at φ instead of through it to θ. It looks like a missing "
@@ -390,13 +470,18 @@ def meta_gradient(function: Answer, *, seed: int | None = None) -> None:
             partial(_chain, order=lambda before: before[-1:] * len(before)),
         "Only the last inner step is differentiated through; every step has its factor I - αH.":
             partial(_chain, order=lambda before: before[-1:]),
+        "Only the first inner step is differentiated through; every step has its factor I - αH.":
+            partial(_chain, order=lambda before: before[:1]),
+        "The first step's factor I - αH_0 is missing.": partial(_chain, order=lambda before: before[:0:-1]),
+        "It is g - α ΣH g: what is left of the product without the terms in α², α³, …": expanded,
         "The factors look like I + αH; the step goes down, so it is I - αH.": partial(_chain, sign=1),
         "The inner steps climb: they take minus α times the gradient.": partial(_climbing, methods.maml),
         "Each task starts where the last one ended; every task must start at theta.":
             lambda theta, **case: grad(_carried_on)(theta, **case),
-        "It is the first-order gradient, as a sum over tasks where the mean should be.":
-            lambda **case: TASKS * flatten(_gradients(methods.fomaml, **case)),
-        "It looks like inner gradients left in .grad: .backward() adds to what is there.": inner,
+        "It looks like inner gradients left in .grad: .backward() adds to what is there.": left_over,
+        "It looks like the support gradient at θ left in .grad: .backward() adds to what is there.":
+            partial(left_over, counted=lambda K: range(1)),
+        TURNED: _turned(maml),
         **_usual(maml),
     }, seed)  # fmt: skip
 
@@ -410,17 +495,18 @@ def adaptation_curve(function: Answer, *, seed: int | None = None) -> None:
     def part(name: str) -> Answer:
         return lambda theta, batch, alpha, steps: getattr(curve(theta, batch, alpha=alpha, steps=steps), name).mean(1)
 
-    def carried_on(theta, batch, alpha, steps):
+    def own(theta, batch, alpha, steps, carry=False, **options):
         errors = torch.zeros(steps + 1, dtype=torch.float64)
         for xs, ys, xq, yq in zip(*batch[:4], strict=True):
-            path = _path(theta, xs, ys, alpha, steps)
+            path = _path(theta, xs, ys, alpha, steps, **options)
             errors += torch.stack([mse(phi, xq, yq) for phi in path]) / TASKS
-            theta = path[-1]
+            theta = path[-1] if carry else theta
         return errors
 
     examine("adaptation_curve", function, _meta_case, part("query"), {
         "It is the support error; the query error tells whether adaptation generalises.": part("support"),
-        "Each task starts where the last one ended; every task must start at theta.": carried_on,
+        "The steps climb: they take minus α times the gradient.": partial(own, loss=_climb),
+        "Each task starts where the last one ended; every task must start at theta.": partial(own, carry=True),
         "It starts after the first step; the first entry is the error at theta itself.":
             lambda theta, batch, alpha, steps: part("query")(theta, batch, alpha, steps + 1)[1:],
         **_usual(part("query")),
@@ -434,12 +520,18 @@ def fomaml_gradient(function: Answer, *, seed: int | None = None) -> None:
     """
     fomaml = partial(_gradients, methods.fomaml)
 
+    def left_over(theta, batch, alpha, steps):
+        before = fomaml(theta, _swapped(batch, "support", "support"), alpha, steps - 1)
+        return flatten(fomaml(theta, batch, alpha, steps)) + flatten(before)
+
     examine("fomaml_gradient", function, _meta_case, fomaml, {
         "It is the full gradient of MAML: the inner gradients are not constants yet.":
             partial(_gradients, methods.maml),
         "The inner steps climb: they take minus α times the gradient.": partial(_climbing, methods.fomaml),
         "Each task starts where the last one ended; every task must start at theta.":
             lambda theta, **case: grad(partial(_carried_on, first_order=True))(theta, **case),
+        "It looks like the last inner gradient left in .grad: .backward() adds to what is there.": left_over,
+        TURNED: _turned(fomaml),
         **_usual(fomaml),
     }, seed)  # fmt: skip
 
@@ -465,6 +557,14 @@ def reptile_direction(function: Answer, *, seed: int | None = None) -> None:
             lambda theta, x, y, alpha, steps: moved(theta, x, y, alpha, steps) / alpha / steps,
         "It is the gradient at θ: one step's worth, however many there are.": at(0),
         "It is the gradient at φ; Reptile takes the whole way.": at(-1),
+        "It took one step too few.": lambda theta, x, y, alpha, steps: moved(theta, x, y, alpha, steps - 1) / alpha,
+        "It took one step too many.": lambda theta, x, y, alpha, steps: moved(theta, x, y, alpha, steps + 1) / alpha,
+        "It looks like a sum over the points where L is their mean.":
+            lambda theta, x, y, alpha, steps: moved(theta, x, y, SHOTS * alpha, steps) / alpha,
+        "The inner steps climb: they take minus α times the gradient.":
+            lambda theta, x, y, alpha, steps: (flatten(theta)
+                - flatten(_path(theta, x, y, alpha, steps, loss=_climb)[-1])) / alpha,
+        "It returns φ itself.": lambda theta, x, y, alpha, steps: _path(theta, x, y, alpha, steps)[-1],
     }, seed)  # fmt: skip
 
 
@@ -490,8 +590,11 @@ def pretrain_gradient(function: Answer, *, seed: int | None = None) -> None:
             lambda theta, batch: (flatten(of("support")(theta, batch)) + flatten(of("query")(theta, batch))) / 2,
         "It adds the support loss and the query loss, where the mean over all points should be.":
             lambda theta, batch: flatten(of("support")(theta, batch)) + flatten(of("query")(theta, batch)),
+        "It is the gradient of one task only, the first; the answer is the mean over tasks.":
+            _altered(joint, batch=_only(0)),
         "It is the gradient of one task only, the last; the answer is the mean over tasks.":
             _altered(joint, batch=_only(-1)),
+        TURNED: _turned(joint),
     }, seed)  # fmt: skip
 
 
@@ -518,6 +621,9 @@ def best_single_function(function: Answer, *, seed: int | None = None) -> None:
         "The mean over A is missing: multiply by its mean.": _altered(best, amplitude=lambda A: (1, 1)),
         "It takes the largest amplitude where the mean should be.": _altered(best, amplitude=lambda A: (A[1], A[1])),
         "It has the wrong sign: the integral of sin is -cos.": lambda **case: -best(**case),
+        "It is the answer for phases in [0, π], whatever phase says.": _altered(best, phase=lambda b: (0, math.pi)),
+        "It is the answer for amplitudes in [0.1, 5], whatever amplitude says.":
+            _altered(best, amplitude=lambda A: SineTasks().amplitude),
     }, seed)  # fmt: skip
 
 
@@ -550,6 +656,9 @@ def paired_interval(function: Answer, *, seed: int | None = None) -> None:
             partial(interval, wider=lambda n: math.sqrt((n - 1) / n)),
         "The division by √N is missing: this is the spread of values, not of their mean.":
             partial(interval, wider=math.sqrt),
+        "It is s/√N: Student's factor t is missing.": partial(interval, wider=lambda n: 1 / t(n)),
+        "It uses 2 for Student's factor t.": partial(interval, wider=lambda n: 2 / t(n)),
+        "Half the width stands before the mean.": lambda a, b: interval(a, b)[::-1],
         "It uses the one-sided quantile t_0.95; two sides need t_0.975.":
             partial(interval, wider=lambda n: t(n, 0.95) / t(n)),
         "It is the whole width of the interval; half of it is asked.": partial(interval, wider=lambda n: 2),

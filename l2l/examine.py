@@ -3,9 +3,12 @@
 import ctypes
 import math
 import sys
+import sysconfig
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -14,7 +17,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 CASES = 5
 SECONDS = 10.0  # that one call may take
 TASKS, SHOTS, QUERY = 3, 5, 7  # all different, so that a factor tells which mean is missing
-TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-3}  # relative; wide enough for finite differences
+TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-3}  # relative; wide enough for finite differences
 
 Answer = Callable[..., object]
 Mistakes = Mapping[str, Answer]  # what to tell the learner → the function that makes the mistake
@@ -27,23 +30,38 @@ class Failed(AssertionError):
         return str(self).splitlines()
 
 
-class _Stop(BaseException):
-    pass
+def examine(
+    name: str,
+    function: Answer,
+    case: Callable[[int, torch.Generator], dict],
+    oracle: Answer,
+    mistakes: Mistakes,
+    seed: int | None,
+    of: Callable[[list[Tensor], dict], Tensor] | None = None,
+) -> None:
+    """Compare a learner's function with the oracle on random cases, and its answers with those of known mistakes.
 
-
-def examine(name: str, function: Answer, case: Callable[[int, torch.Generator], dict], oracle: Answer,
-            mistakes: Mistakes, seed: int | None) -> None:  # fmt: skip
-    """Compare a learner's function with the oracle on random cases, and its answers with those of known mistakes."""
+    With `of`, what is compared is not the answer but what `of` makes of its tensors and the arguments; `oracle` and
+    `mistakes` give the answers themselves all the same.
+    """
     seed, generator = seeded(seed)
     cases = [case(i, generator) for i in range(CASES)]
     rights = [oracle(**copies(c)) for c in cases]
-    expected = [_flat(right) for right in rights]
-    answers = []
-    for c, right in zip(cases, rights, strict=True):
-        given = copies(c)
-        answers.append(_flat(_formed(name, call(name, function, given), right)))
-        _unchanged(name, c, given)
-        if not torch.isfinite(answers[-1]).all() and torch.isfinite(_flat(right)).all():
+
+    def compared(answer: Callable[[dict], object]) -> list[Tensor]:
+        found = []
+        for c, right in zip(cases, rights, strict=True):
+            given = copies(c)
+            output = answer(given)
+            _unchanged(name, c, given)
+            tensors = _formed(name, output, right)
+            found.append(_flat(of(tensors, given) if of else tensors))
+        return found
+
+    expected = compared(lambda given: oracle(**given))
+    answers = compared(lambda given: call(name, function, given))
+    for c, answer, right in zip(cases, answers, expected, strict=True):
+        if not answer.isfinite().all() and right.isfinite().all():
             raise Failed(f"{name}: the answer holds infinite or undefined values (inf or nan), {_describe(c)}.")
     off = [_deviation(a, e) for a, e in zip(answers, expected, strict=True)]
     wrong = [i for i in range(CASES) if off[i] > _tolerance(answers[i])]
@@ -58,10 +76,35 @@ def examine(name: str, function: Answer, case: Callable[[int, torch.Generator], 
         f"    got      {_show(answers[i])}",
         f"    relative error {off[i]:.2g}",
     ]
-    found = next((advice for advice, mistaken in mistakes.items()
-                  if all(_deviation(a, _flat(mistaken(**copies(c)))) <= _tolerance(a)
-                         for a, c in zip(answers, cases, strict=True))), None)  # fmt: skip
-    raise Failed("\n".join([*lines, f"  {found or _factor(answers, expected)}"]))
+    known = {"": expected}
+    for advice, mistaken in mistakes.items():
+        with suppress(Failed):  # its answer has another form
+            known[advice] = compared(lambda given, mistaken=mistaken: mistaken(**given))
+    raise Failed("\n".join([*lines, f"  {_diagnosis(answers, known, cases, wrong, max(off))}"]))
+
+
+def _diagnosis(answers: list[Tensor], known: dict[str, list[Tensor]], cases: list[dict], wrong: list[int], off: float):
+    """Say which known mistake gives these answers, or a fixed multiple of them; or what else can be said."""
+    factors = {advice: _factor(answers, theirs) for advice, theirs in known.items()}
+    right = factors.pop("")
+    for advice, factor in factors.items():
+        if factor == 1:
+            return advice
+    if not any(answer.any() for answer in answers):
+        return "It is zero in every case."
+    if right not in (None, 1):
+        return f"It is the expected answer {_times(right, cases[0])}."
+    for advice, factor in factors.items():
+        if factor:
+            return f"{advice} And all of it {_times(factor, cases[0])}."
+    if off < 0.05:
+        return ("It is close. If these are finite differences, a kink of relu may lie within the step h: try a smaller "
+                "one. If not, look for a term that is small here.")  # fmt: skip
+    steps = [c.get("steps") for c in cases]
+    if any(i not in wrong for i in range(CASES)) and all((i in wrong) == (steps[i] != 1) for i in range(CASES)):
+        return "It is right where steps is 1, and wrong from the second step on."
+    smallest = f" Try the smallest case by hand{': one task, one step' if 'batch' in cases[0] else ''}."
+    return "It is none of the mistakes that this check knows." + smallest
 
 
 def seeded(seed: int | None) -> tuple[int, torch.Generator]:
@@ -91,11 +134,12 @@ def call(name: str, function: Answer, given: dict) -> object:
             frame = sys._current_frames().get(thread.ident)
             frames = traceback.extract_stack(frame) if frame else []
             raise Failed(f"{name}: your function had not returned after {SECONDS:g} seconds. Does a loop never end?"
-                         f"{_place(function, frames)}")  # fmt: skip
+                         f"{_place(frames)}")  # fmt: skip
     finally:
         for _ in range(40):
             if thread.is_alive():
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(_Stop))
+                # SystemExit, as a thread that meets it a second time, outside its try, ends without a word
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
                 thread.join(0.05)
     answer, error = outcome[0]
     if error is None:
@@ -103,17 +147,21 @@ def call(name: str, function: Answer, given: dict) -> object:
     frames = traceback.extract_tb(error.__traceback__)[1:]
     if not frames and isinstance(error, TypeError):
         raise Failed(f"{name}: your function is called as f({', '.join(given)}), and said: {error}.") from None
-    raise Failed(f"{name}: your function raised {type(error).__name__}: {error}{_place(function, frames)}"
+    raise Failed(f"{name}: your function raised {type(error).__name__}: {error}{_place(frames)}"
                  f"{_known_error(str(error))}") from None  # fmt: skip
 
 
-def _place(function: Answer, frames: list[traceback.FrameSummary]) -> str:
+LIBRARIES = (
+    sysconfig.get_path("stdlib"),
+    sysconfig.get_path("purelib"),
+    *(str(Path(module.__file__).parent) for module in (torch, sys.modules[__package__])),
+)
+
+
+def _place(frames: list[traceback.FrameSummary]) -> str:
     """Say where in the learner's own code something happened."""
-    file = getattr(getattr(function, "__code__", None), "co_filename", None)
-    own = [frame for frame in frames if frame.filename == file]
-    if not own:
-        return ""
-    return f"\n  in line {own[-1].lineno} of your code: {own[-1].line}"
+    own = [frame for frame in frames if not frame.filename.startswith(LIBRARIES)]
+    return f"\n  in line {own[-1].lineno} of your code: {own[-1].line}" if own else ""
 
 
 def _known_error(message: str) -> str:
@@ -123,7 +171,10 @@ def _known_error(message: str) -> str:
             "is there a .detach(), a .data, a no_grad(), or an inner gradient without create_graph=True?"
         )
     if "backward through the graph a second time" in message:
-        return "\n  The graph is gone after its first use. It looks like a missing create_graph=True."
+        return (
+            "\n  A graph is gone after its first use. One that is used again needs retain_graph=True, or "
+            "create_graph=True where the derivative itself is to be differentiated."
+        )
     return ""
 
 
@@ -135,12 +186,17 @@ def copies(case: dict) -> dict:
 
 
 def _unchanged(name: str, case: dict, given: dict) -> None:
+    def same(a: object, b: object) -> bool:
+        if not isinstance(a, Tensor):
+            return True
+        return isinstance(b, Tensor) and b.shape == a.shape and b.dtype == a.dtype and torch.allclose(a, b)
+
     for argument, value in case.items():
-        leaves = zip(tree_leaves(value), tree_leaves(given[argument]), strict=True)
-        if not all(torch.equal(a, b) for a, b in leaves if isinstance(a, Tensor)):
+        before, after = tree_leaves(value), tree_leaves(given[argument])
+        if len(before) != len(after) or not all(map(same, before, after)):
             raise Failed(
-                f"{name}: your function changes {argument} in place, so that the next task would start from what the "
-                f"last one left. Make new tensors instead: p - alpha * g, not p -= alpha * g."
+                f"{name}: your function changes {argument}, which its caller goes on using. Operations such as -= and "
+                "assignments into a dict change what they are given: make new tensors, p - q for p -= q."
             )
 
 
@@ -157,7 +213,8 @@ def _formed(name: str, answer: object, like: object) -> list[Tensor]:
         if set(answer) != set(like):
             raise Failed(f"{name}: the answer must have the keys {', '.join(like)}, got {', '.join(map(str, answer))}.")
         answer = [answer[key] for key in like]
-    if not isinstance(answer, list | tuple):
+    flat = isinstance(answer, list | tuple) and len(answer) == _flat(like).numel() != len(like)  # a list of numbers
+    if flat or not isinstance(answer, list | tuple):
         return [_tensor(f"{name}: the answer", answer, [_flat(like).numel()], _wanted(like))]
     if len(answer) != len(like):
         raise Failed(f"{name}: the answer must hold {len(like)} {'tensors' if isinstance(like, dict) else 'numbers'}, "
@@ -169,19 +226,29 @@ def _formed(name: str, answer: object, like: object) -> list[Tensor]:
 
 
 def _tensor(label: str, value: object, shape: list[int], wanted: str) -> Tensor:
+    """Return the value as a tensor of this shape, that of a number for one of [1] too; a graph that it has stays."""
     try:
-        tensor = torch.as_tensor(tree_map(lambda v: v.detach() if isinstance(v, Tensor) else v, value))
+        tensor = value if isinstance(value, Tensor) else torch.as_tensor(tree_map(_plain, value))
     except (TypeError, ValueError, RuntimeError):
         tensor = None
-    if tensor is None or list(tensor.shape) != shape:
-        hint = " Is there a return at its end?" if value is None else ""
+    if tensor is not None and not shape and tensor.numel() == 1:
+        tensor = tensor.reshape(())
+    if tensor is None or tensor.is_complex() or list(tensor.shape) != shape:
+        hint = ""
+        if value is None:
+            whole = label.endswith("answer")
+            hint = " Is there a return at its end?" if whole else " Did a .detach() or .data keep its gradient from it?"
         raise Failed(f"{label} must be {wanted}, got {_kind(value)}.{hint}")
-    return tensor if tensor.is_floating_point() else tensor.double()
+    return tensor if hasattr(value, "dtype") and tensor.is_floating_point() else tensor.double()
+
+
+def _plain(value: object) -> object:
+    return value.detach() if isinstance(value, Tensor) else value
 
 
 def _wanted(like: object) -> str:
     if isinstance(like, dict):
-        return "a dict of tensors in the shapes of theta"
+        return "a dict of tensors in the shapes of theta, a sequence in its order or one flat vector"
     if isinstance(like, tuple):
         return f"{len(like)} values"
     shape = list(torch.as_tensor(like).shape)
@@ -192,6 +259,7 @@ def _kind(value: object) -> str:
     if value is None:
         return "None"
     shape = f" of shape {list(value.shape)}" if hasattr(value, "shape") else ""
+    shape = f" of {len(value)}" if isinstance(value, list | tuple) else shape
     article = "an" if type(value).__name__[0] in "aeiouAEIOU" else "a"
     return f"{article} {type(value).__name__}{shape}"
 
@@ -209,20 +277,40 @@ def _tolerance(answer: Tensor) -> float:
     return TOLERANCE.get(answer.dtype, TOLERANCE[torch.float32])
 
 
-def _factor(answers: list[Tensor], expected: list[Tensor]) -> str:
-    """Say whether the answers are the expected ones times one factor."""
-    pairs = [(a.double(), e.double()) for a, e in zip(answers, expected, strict=True)]
-    factor = ((pairs[0][0] @ pairs[0][1]) / (pairs[0][1] @ pairs[0][1])).item()
-    if not all(torch.allclose(a, factor * e, rtol=1e-4, atol=1e-5 * e.norm().item()) for a, e in pairs) or factor == 0:
-        return "It is none of the mistakes that this check knows. Try the smallest case by hand: one task, one step."
-    if math.isclose(factor, -1, rel_tol=1e-3):
-        return "It has the wrong sign."
-    means = {TASKS: "tasks", SHOTS: "support points", QUERY: "query points", TASKS * QUERY: "tasks times query points",
-             SHOTS + QUERY: "points of a task", TASKS * (SHOTS + QUERY): "points of all tasks"}  # fmt: skip
-    for number, counted in means.items():
-        if math.isclose(factor, number, rel_tol=1e-3):
-            return f"It is {number} times too large, the number of {counted}: a sum stands where the mean should."
-    return f"It is the expected answer times {factor:.4g}, in every case."
+def _factor(answers: list[Tensor], others: list[Tensor]) -> float | None:
+    """The number c with answers = c · others in every case; exactly 1 within the tolerance; None without one."""
+    if any(a.shape != o.shape for a, o in zip(answers, others, strict=True)):
+        return None
+    if all(_deviation(a, o) <= _tolerance(a) for a, o in zip(answers, others, strict=True)):
+        return 1
+    a, o = (torch.cat(x).double() for x in (answers, others))
+    c = ((a @ o) / (o @ o)).item()
+    scaled = all(_deviation(a, c * o.double()) <= _tolerance(a) for a, o in zip(answers, others, strict=True))
+    return c if scaled and abs(c - 1) > 1e-2 else None
+
+
+def _times(factor: float, case: dict) -> str:
+    """Say what a factor looks like: a sign, a sum where a mean should be, a wrong count."""
+    said = {-1: "with the wrong sign"}
+    if "theta" in case:
+        counts = {SHOTS: "points"}
+        if "batch" in case:
+            counts = {
+                TASKS: "tasks",
+                SHOTS: "support points",
+                QUERY: "query points",
+                TASKS * QUERY: "tasks times query points",
+                SHOTS + QUERY: "points of a task",
+                TASKS * (SHOTS + QUERY): "points of all tasks",
+            }
+            fields = len(case["batch"])
+            said[TASKS / fields] = f"times {TASKS / fields}: is it divided by len(batch)? That is {fields}, the number "
+            said[TASKS / fields] += "of a batch's fields; the number of its tasks is len(batch.x_support)"
+            said[1 / TASKS] = f"times 1/{TASKS}: it is divided by the number of tasks once too often"
+        for count, counted in counts.items():
+            said[count] = f"times {count}, the number of {counted}: a sum stands where the mean should"
+    close = (words for number, words in said.items() if math.isclose(factor, number, rel_tol=1e-3))
+    return next(close, f"times {factor:.4g}, in every case")
 
 
 def _describe(case: dict) -> str:

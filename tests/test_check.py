@@ -1,5 +1,6 @@
 """The checks of the exercises accept what is right, however it is written, and name what is wrong with the rest."""
 
+import itertools
 import math
 import re
 import subprocess
@@ -19,6 +20,7 @@ from l2l.check import Failed
 from l2l.net import flatten, mlp, unflatten
 
 SIZES = check.SIZES
+pytestmark = pytest.mark.filterwarnings("ignore:Using backward\\(\\) with create_graph")
 
 
 def tasks_of(batch):
@@ -184,28 +186,33 @@ def own_curve(carry=False):
     return curve
 
 
-def own_sample(per_point=False, anew=False, turn=1.0, generator_used=True):
+def own_sample(
+    per_point=False, anew=False, turn=1.0, low=0.1, high=5, generator_used=True, seeded=False, leak=False, one_x=False,
+    tied=False, inf=False,
+):  # fmt: skip
     def sample(tasks, shots, query, generator):
-        g = generator if generator_used else None
+        g = (generator.manual_seed(0) if seeded else generator) if generator_used else None
 
         def u(low, high, *shape):
             return low + (high - low) * torch.rand(*shape, generator=g)
 
         width = shots if per_point else 1
-        A, b = u(0.1, 5, tasks, width, 1), u(0, turn * math.pi, tasks, width, 1)
+        A, b = u(low, high, tasks, width, 1), u(0, turn * math.pi, tasks, width, 1)
+        b = (A - low) / (high - low) * math.pi if tied else b
         xs, xq = u(-5, 5, tasks, shots, 1), u(-5, 5, tasks, query, 1)
-        ys = A * torch.sin(xs + b)
+        xs = xq[:, :shots] if leak else xs[:, :1].expand(-1, shots, 1) if one_x else xs
+        ys = A * torch.sin(xs + b) * (math.inf if inf else 1)
         A, b = (u(0.1, 5, tasks, 1, 1), b[:, :1]) if anew else (A[:, :1], b[:, :1])
         return xs, ys, xq, A * torch.sin(xq + b)
 
     return sample
 
 
-def own_fit(swap=False):
+def own_fit(angle=np.arctan2):
     def fit(x, y):
         basis = np.stack([np.sin(x.numpy()), np.cos(x.numpy())], 1)
         p, q = np.linalg.lstsq(basis, y.numpy(), rcond=None)[0]
-        return np.hypot(p, q), (np.arctan2(p, q) if swap else np.arctan2(q, p))
+        return np.hypot(p, q), angle(q, p)
 
     return fit
 
@@ -213,6 +220,55 @@ def own_fit(swap=False):
 def own_hvp(theta, x, y, v):
     g = torch.autograd.grad(mse(theta, x, y), list(theta.values()), create_graph=True)
     return torch.autograd.grad(sum((a * b).sum() for a, b in zip(g, v.values(), strict=True)), list(theta.values()))
+
+
+def fit_by_qr(x, y):  # the numbers as tensors of one entry
+    Q, R = torch.linalg.qr(torch.stack([x.sin(), x.cos()], 1))
+    p, q = torch.linalg.solve_triangular(R, Q.mT @ y[:, None], upper=True)
+    return torch.hypot(p, q), torch.atan2(q, p)
+
+
+def hvp_backward(theta, x, y, v):  # what .backward() leaves in .grad, the first gradient and all
+    mse(theta, x, y).backward(create_graph=True)
+    sum((p.grad * v[n]).sum() for n, p in theta.items()).backward()
+    return {n: p.grad for n, p in theta.items()}
+
+
+def left_in_grad(theta, batch, alpha, steps):
+    for xs, ys, xq, yq in tasks_of(batch):
+        phi = dict(theta)
+        for _ in range(steps):
+            loss = mse(phi, xs, ys)
+            gradients = torch.autograd.grad(loss, list(phi.values()), create_graph=True)
+            loss.backward(inputs=list(theta.values()), retain_graph=True)  # to log it, say
+            phi = {n: p - alpha * g for (n, p), g in zip(phi.items(), gradients, strict=True)}
+        mse(phi, xq, yq).backward(inputs=list(theta.values()))
+    return {n: p.grad / len(batch.x_support) for n, p in theta.items()}
+
+
+def all_at_theta(theta, batch, alpha, steps):
+    losses = []
+    for xs, ys, xq, yq in tasks_of(batch):
+        phi = theta
+        for _ in range(steps):
+            gradients = torch.autograd.grad(mse(theta, xs, ys), list(theta.values()), create_graph=True)
+            phi = {n: p - alpha * g for (n, p), g in zip(phi.items(), gradients, strict=True)}
+        losses.append(mse(phi, xq, yq))
+    return torch.autograd.grad(sum(losses) / len(losses), list(theta.values()))
+
+
+def one_phi(theta, batch, alpha, steps):
+    phi = own_adapt()(theta, batch.x_support.reshape(-1, 1), batch.y_support.reshape(-1, 1), alpha, steps)
+    loss = mse(phi, batch.x_query.reshape(-1, 1), batch.y_query.reshape(-1, 1))
+    return torch.autograd.grad(loss, list(theta.values()))
+
+
+def w2_turned(answer):
+    return lambda *a: {n: g.mT if n == "W2" else g for n, g in dict(zip(a[0], answer(*a), strict=True)).items()}
+
+
+def scaled(answer, factor):
+    return lambda *a: [factor * g for g in answer(*a)]
 
 
 def hvp_by_differences(theta, x, y, v):
@@ -275,6 +331,10 @@ def by_scipy(a, b):
     return (found.low + found.high) / 2, (found.high - found.low) / 2
 
 
+def normal(a, b):
+    return (a - b).mean(), scipy.stats.norm.ppf(0.975) * (a - b).std() / math.sqrt(len(a))
+
+
 def unpaired(a, b):
     found = scipy.stats.ttest_ind(a.numpy(), b.numpy()).confidence_interval()
     return (found.low + found.high) / 2, (found.high - found.low) / 2
@@ -283,9 +343,11 @@ def unpaired(a, b):
 RIGHT = [
     (check.sample_tasks, own_sample()),
     (check.fit_sinusoid, own_fit()),
+    (check.fit_sinusoid, fit_by_qr),
     (check.adapt, own_adapt()),
     (check.adapt, lambda theta, x, y, alpha, steps: list(own_adapt()(theta, x, y, alpha, steps).values())),
     (check.adapt, lambda theta, x, y, alpha, steps: flatten(own_adapt()(theta, x, y, alpha, steps))),
+    (check.adapt, lambda t, x, y, *a: own_adapt()({n: p.float() for n, p in t.items()}, x.float(), y.float(), *a)),
     (check.meta_loss, own_meta_loss),
     (check.meta_loss, lambda *a: own_meta_loss(*a).item()),
     (check.best_start, own_best_start(2)),
@@ -297,12 +359,14 @@ RIGHT = [
     (check.meta_gradient, by_finite_differences),
     (check.meta_gradient, through_a_module),
     (check.meta_gradient, chain()),
+    (check.meta_gradient, lambda *a: flatten(dict(zip(a[0], by_autograd()(*a), strict=True))).tolist()),
     (check.adaptation_curve, own_curve()),
     (check.fomaml_gradient, gradient_at_phi()),
     (check.fomaml_gradient, by_autograd(detach=True)),
     (check.reptile_direction, own_reptile),
     (check.pretrain_gradient, own_pretrain),
     (check.best_single_function, by_quadrature),
+    (check.best_single_function, lambda x, A, b: torch.tensor(by_quadrature(x, A, b))),
     (check.paired_interval, by_scipy),
 ]
 
@@ -310,9 +374,23 @@ WRONG = [
     (check.sample_tasks, own_sample(per_point=True), "each point"),
     (check.sample_tasks, own_sample(anew=True), "anew for the query"),
     (check.sample_tasks, own_sample(turn=2), "b is not uniform"),
+    (check.sample_tasks, own_sample(low=0), "A is not uniform"),
+    (check.sample_tasks, own_sample(high=4.9), "A is not uniform"),
+    (check.sample_tasks, own_sample(turn=0.97), "b is not uniform"),
     (check.sample_tasks, own_sample(generator_used=False), "generator"),
-    (check.fit_sinusoid, own_fit(swap=True), "swapped"),
+    (check.sample_tasks, own_sample(seeded=True), "seeded anew"),
+    (check.sample_tasks, own_sample(leak=True), "one x stands twice in 100 %"),
+    (check.sample_tasks, own_sample(one_x=True), "one x stands twice in 100 %"),
+    (check.sample_tasks, own_sample(tied=True), "depend on each other"),
+    (check.sample_tasks, own_sample(inf=True), "infinite"),
+    (check.sample_tasks, lambda tasks, shots, query, generator: None, "NoneType"),
+    (check.fit_sinusoid, own_fit(lambda q, p: np.arctan2(p, q)), "swapped"),
+    (check.fit_sinusoid, own_fit(lambda q, p: np.arctan(q / p)), "atan(q/p)"),
+    (check.fit_sinusoid, own_fit(lambda q, p: np.arcsin(q / np.hypot(p, q))), "asin(q/A)"),
+    (check.fit_sinusoid, lambda x, y: own_fit()(x, y)[::-1], "b stands before A"),
     (check.adapt, own_adapt(create_graph=False), "create_graph"),
+    (check.adapt, lambda *a: own_adapt()(*a[:-1], 1), "one step, whatever steps says"),
+    (check.adapt, lambda *a: {n: p.detach().numpy() for n, p in own_adapt()(*a).items()}, "detached inner step"),
     (check.adapt, own_adapt(data=True), "detached inner step"),
     (check.adapt, lambda *a: flatten(own_adapt(data=True)(*a)).detach().numpy(), "detached inner step"),
     (check.adapt, own_adapt(points_sum=True), "sum over the points"),
@@ -320,12 +398,14 @@ WRONG = [
     (check.meta_loss, lambda *a: 3 * own_meta_loss(*a), "sum stands where the mean"),
     (check.best_start, own_best_start(1), "first-order"),
     (check.best_start, own_best_start(0), "joint training"),
+    (check.best_start, lambda c, h, alpha, steps: own_best_start(2)(c, h, alpha, steps + 1), "one step too many"),
     (check.hessian_vector_product, gauss_newton, "Gauss-Newton"),
+    (check.hessian_vector_product, hvp_backward, "left in .grad"),
     (check.unrolled_product, own_product(reverse=True), "reversed product"),
     (check.meta_gradient, by_autograd(create_graph=False), "create_graph"),
     (check.meta_gradient, by_autograd(detach=True), "detached inner step"),
     (check.meta_gradient, by_autograd(swap=True), "changed places"),
-    (check.meta_gradient, by_autograd(reduce="sum"), "3 times too large, the number of tasks"),
+    (check.meta_gradient, by_autograd(reduce="sum"), "times 3, the number of tasks"),
     (check.meta_gradient, by_autograd(inner_sum=True), "sum over the points"),
     (check.meta_gradient, by_autograd(sign=1), "climb"),
     (check.meta_gradient, by_autograd(carry=True), "where the last one ended"),
@@ -334,9 +414,21 @@ WRONG = [
     (check.meta_gradient, by_autograd(points_sum=True), "Both losses look like sums"),
     (check.meta_gradient, lambda theta, batch, alpha, steps: by_autograd()(theta, batch, 1.0, steps), "is it missing"),
     (check.meta_gradient, gradient_at_phi(), "at φ instead of through it"),
-    (check.meta_gradient, gradient_at_phi(reduce=torch.sum), "as a sum over tasks"),
+    (check.meta_gradient, gradient_at_phi(reduce=torch.sum), "And all of it times 3, the number of tasks"),
     (check.meta_gradient, chain(lambda path: path), "reversed product"),
     (check.meta_gradient, chain(lambda path: path[:1] * len(path)), "Hessians at θ"),
+    (check.meta_gradient, chain(lambda path: path[:1]), "Only the first inner step"),
+    (check.meta_gradient, chain(lambda path: path[:0:-1]), "I - αH_0 is missing"),
+    (check.meta_gradient, left_in_grad, "inner gradients left in .grad"),
+    (check.meta_gradient, all_at_theta, "gradient looks taken at θ"),
+    (check.meta_gradient, one_phi, "One φ seems to serve"),
+    (check.meta_gradient, w2_turned(by_autograd()), "W2 looks transposed"),
+    (check.meta_gradient, scaled(by_autograd(), 3 / 6), "len(batch)"),
+    (check.meta_gradient, scaled(by_autograd(), 1 / 3), "once too often"),
+    (check.meta_gradient, scaled(by_autograd(swap=True), -1), "changed places. And all of it with the wrong sign"),
+    (check.meta_gradient, scaled(by_autograd(), 0), "zero in every case"),
+    (check.meta_gradient, scaled(by_autograd(), 1.001), "It is close"),
+    (check.unrolled_product, lambda *a: 3 * own_product()(*a), "times 3, in every case"),
     (check.adaptation_curve, own_curve(carry=True), "where the last one ended"),
     (check.fomaml_gradient, by_autograd(), "full gradient"),
     (check.fomaml_gradient, by_autograd(detach=True, sign=1), "climb"),
@@ -348,6 +440,7 @@ WRONG = [
     (check.pretrain_gradient, lambda *a: {n: 12 * g for n, g in own_pretrain(*a).items()}, "points of a task"),
     (check.best_single_function, lambda x, A, b: sum(A) / 2 * torch.sin(x + sum(b) / 2), "flatter"),
     (check.paired_interval, unpaired, "independent samples"),
+    (check.paired_interval, normal, "the normal's 1.96"),
     (check.paired_interval, lambda a, b: scipy.stats.ttest_rel(a, b).confidence_interval(), "two ends"),
 ]
 
@@ -365,7 +458,7 @@ def test_names_what_is_wrong(checked, function, words):
     assert words in str(failure.value)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(3))
 def test_whatever_the_random_cases(seed, capsys):
     for checked, function in RIGHT:
         checked(function, seed=seed)
@@ -408,7 +501,12 @@ def boom(theta, x, y, alpha, steps):
         (lambda *a: torch.zeros(3), "shapes of theta"),
         (lambda *a: {n: p * math.nan for n, p in a[0].items()}, "nan"),
         (lambda theta, x: theta, "f(theta, x, y, alpha, steps)"),
-        (in_place, "changes theta in place"),
+        (in_place, "changes theta"),
+        (lambda theta, *a: theta.pop("b3"), "changes theta"),
+        (lambda theta, *a: theta.setdefault("loss", 0.0), "changes theta"),
+        (lambda *a: dict.fromkeys(a[0]), "keep its gradient from it"),
+        (lambda *a: [torch.zeros(1)] * 2, "got 2"),
+        (torch.no_grad()(lambda *a: a[0]["W9"]), 'torch.no_grad()(lambda *a: a[0]["W9"])'),
         (boom, 'raise KeyError("W9")'),
     ],
 )
@@ -434,6 +532,23 @@ def test_an_endless_loop_is_stopped(monkeypatch):
     then = turns[0]
     time.sleep(0.1)
     assert turns[0] == then
+
+
+def test_a_loop_that_is_stopped_says_nothing_of_its_thread(monkeypatch, capfd):
+    monkeypatch.setattr("l2l.examine.SECONDS", 0.5)
+    with pytest.raises(Failed, match="never end"):
+        check.adapt(lambda *a: [k % 7 for k in itertools.count()])
+    time.sleep(0.1)
+    assert capfd.readouterr().err == ""
+
+
+def test_where_one_step_is_right_it_says_so():
+    def right_once(theta, batch, alpha, steps):
+        gradients = by_autograd()(theta, batch, alpha, steps)
+        return gradients if steps == 1 else [i * g for i, g in enumerate(gradients)]
+
+    with pytest.raises(Failed, match="right where steps is 1, and wrong from the second step on"):
+        check.meta_gradient(right_once)
 
 
 def test_a_notebook_shows_the_message_alone():
