@@ -76,32 +76,35 @@ def examine(
         f"    got      {_show(answers[i])}",
         f"    relative error {off[i]:.2g}",
     ]
-    known = {"": expected}
+    known = {}
     for advice, mistaken in mistakes.items():
         with suppress(Failed):  # its answer has another form
             known[advice] = compared(lambda given, mistaken=mistaken: mistaken(**given))
-    raise Failed("\n".join([*lines, f"  {_diagnosis(answers, known, cases, wrong, max(off))}"]))
+    raise Failed("\n".join([*lines, f"  {_diagnosis(answers, expected, known, cases, off)}"]))
 
 
-def _diagnosis(answers: list[Tensor], known: dict[str, list[Tensor]], cases: list[dict], wrong: list[int], off: float):
+def _diagnosis(
+    answers: list[Tensor], expected: list[Tensor], known: dict[str, list[Tensor]], cases: list[dict], off: list[float]
+) -> str:
     """Say which known mistake gives these answers, or a fixed multiple of them; or what else can be said."""
     factors = {advice: _factor(answers, theirs) for advice, theirs in known.items()}
-    right = factors.pop("")
-    for advice, factor in factors.items():
-        if factor == 1:
-            return advice
+    named = next((advice for advice, factor in factors.items() if factor == 1), None)
+    if named:
+        return named
     if not any(answer.any() for answer in answers):
         return "It is zero in every case."
-    if right not in (None, 1):
-        return f"It is the expected answer {_times(right, cases[0])}."
+    if factor := _factor(answers, expected):
+        return f"It is the expected answer {_times(factor, cases[0])}."
     for advice, factor in factors.items():
         if factor:
             return f"{advice} And all of it {_times(factor, cases[0])}."
-    if off < 0.05:
-        return ("It is close. If these are finite differences, a kink of relu may lie within the step h: try a smaller "
-                "one. If not, look for a term that is small here.")  # fmt: skip
-    steps = [c.get("steps") for c in cases]
-    if any(i not in wrong for i in range(CASES)) and all((i in wrong) == (steps[i] != 1) for i in range(CASES)):
+    if max(off) < 0.05:
+        return (
+            "It is close. If these are finite differences, a kink of relu may lie within the step h: try a smaller "
+            "one. If not, look for a term that is small here."
+        )
+    wrong = [deviation > _tolerance(answer) for deviation, answer in zip(off, answers, strict=True)]
+    if not all(wrong) and wrong == [case.get("steps") != 1 for case in cases]:
         return "It is right where steps is 1, and wrong from the second step on."
     smallest = f" Try the smallest case by hand{': one task, one step' if 'batch' in cases[0] else ''}."
     return "It is none of the mistakes that this check knows." + smallest
@@ -148,7 +151,7 @@ def call(name: str, function: Answer, given: dict) -> object:
     if not frames and isinstance(error, TypeError):
         raise Failed(f"{name}: your function is called as f({', '.join(given)}), and said: {error}.") from None
     raise Failed(f"{name}: your function raised {type(error).__name__}: {error}{_place(frames)}"
-                 f"{_known_error(str(error))}") from None  # fmt: skip
+                 f"{_known_error(error, given)}") from None  # fmt: skip
 
 
 LIBRARIES = (
@@ -164,7 +167,8 @@ def _place(frames: list[traceback.FrameSummary]) -> str:
     return f"\n  in line {own[-1].lineno} of your code: {own[-1].line}" if own else ""
 
 
-def _known_error(message: str) -> str:
+def _known_error(error: BaseException, given: dict) -> str:
+    message = str(error)
     if "does not require grad" in message or "not have been used in the graph" in message:
         return (
             "\n  No path of derivatives leads from there back to the parameters. It looks like a detached inner step: "
@@ -175,7 +179,7 @@ def _known_error(message: str) -> str:
             "\n  A graph is gone after its first use. One that is used again needs retain_graph=True, or "
             "create_graph=True where the derivative itself is to be differentiated."
         )
-    return ""
+    return f"\n  It was called as f({', '.join(given)})." if isinstance(error, TypeError) else ""
 
 
 def copies(case: dict) -> dict:
