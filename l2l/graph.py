@@ -17,6 +17,11 @@ except ImportError:
 Function = Callable[..., tuple[Tensor, ...]]  # of tensors alone
 Loop = Callable[[tuple[Tensor, ...], tuple[Tensor, ...]], tuple[tuple[Tensor, ...], Tensor]]
 
+aten = torch.ops.aten
+PRODUCTS = aten.mm.default, aten.bmm.default
+VIEWS = {v: v for v in (aten.expand.default, aten.transpose.int, aten.t.default)}
+VIEWS |= dict.fromkeys((aten.view.default, aten._unsafe_view.default), aten.reshape.default)  # of any layout
+
 
 def record(function: Function, *example: Tensor) -> Function:
     """Return `function` as the list of tensor operations it performs on inputs shaped like `example`.
@@ -34,12 +39,6 @@ def record(function: Function, *example: Tensor) -> Function:
     recorded.graph.eliminate_dead_code()
     recorded.recompile()
     return recorded
-
-
-aten = torch.ops.aten
-PRODUCTS = aten.mm.default, aten.bmm.default
-VIEWS = {v: v for v in (aten.expand.default, aten.transpose.int, aten.t.default)}
-VIEWS |= dict.fromkeys((aten.view.default, aten._unsafe_view.default), aten.reshape.default)  # of any layout
 
 
 def _move_factors(graph: torch.fx.Graph) -> None:
