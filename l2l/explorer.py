@@ -125,7 +125,7 @@ PRESETS = (
     {"name": "Two points", "A": 3.0, "b": 1.0, "x": [-2.0, 1.5], "steps": 10},
     {"name": "Beyond the training range", "A": 7.0, "b": 4.5, "x": [-4.4, -3.1, -2, -0.9, 0.3, 1.2, 2.5, 3.3, 4.1, 4.8],
      "steps": 10},
-    {"name": "MAML diverges", "A": 4.7, "b": 4.5, "x": [3.9, 4.1, 4.2], "steps": 10},
+    {"name": "MAML diverges", "A": 4.0, "b": 0.85, "x": [3.8, 3.9, 4.0], "steps": 10},
 )  # fmt: skip
 
 
