@@ -99,10 +99,8 @@ def _diagnosis(
         if factor:
             return f"{advice} And all of it {_times(factor, cases[0])}."
     if max(off) < 0.05:
-        return (
-            "It is close. If these are finite differences, a kink of relu may lie within the step h: try a smaller "
-            "one. If not, look for a term that is small here."
-        )
+        kink = " If these are finite differences, a kink of relu may lie within the step h: try a smaller one."
+        return "It is close, but off by more than rounding." + (kink if "theta" in cases[0] else "")
     wrong = [deviation > _tolerance(answer) for deviation, answer in zip(off, answers, strict=True)]
     if not all(wrong) and wrong == [case.get("steps") != 1 for case in cases]:
         return "It is right where steps is 1, and wrong from the second step on."
