@@ -76,18 +76,19 @@ def examine(
         f"    got      {_show(answers[i])}",
         f"    relative error {off[i]:.2g}",
     ]
-    known = {}
+    factors = {}
     for advice, mistaken in mistakes.items():
         with suppress(Failed):  # its answer has another form
-            known[advice] = compared(lambda given, mistaken=mistaken: mistaken(**given))
-    raise Failed("\n".join([*lines, f"  {_diagnosis(answers, expected, known, cases, off)}"]))
+            factors[advice] = _factor(answers, compared(lambda given, mistaken=mistaken: mistaken(**given)))
+        if factors.get(advice) == 1:
+            break
+    raise Failed("\n".join([*lines, f"  {_diagnosis(answers, expected, factors, cases, off)}"]))
 
 
 def _diagnosis(
-    answers: list[Tensor], expected: list[Tensor], known: dict[str, list[Tensor]], cases: list[dict], off: list[float]
+    answers: list[Tensor], expected: list[Tensor], factors: dict[str, float | None], cases: list[dict], off: list[float]
 ) -> str:
-    """Say which known mistake gives these answers, or a fixed multiple of them; or what else can be said."""
-    factors = {advice: _factor(answers, theirs) for advice, theirs in known.items()}
+    """Say which known mistake gives these answers, or `factors` of them; or what else can be said."""
     named = next((advice for advice, factor in factors.items() if factor == 1), None)
     if named:
         return named

@@ -458,7 +458,7 @@ def test_names_what_is_wrong(checked, function, words):
     assert words in str(failure.value)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(4))
 def test_whatever_the_random_cases(seed, capsys):
     for checked, function in RIGHT:
         checked(function, seed=seed)
