@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 URL ?=
+ARGS ?=
 
 # Small matrices on many threads are slow; one thread is fastest at these sizes.
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book pdf test notebooks figures paper bench serve lint links set-repository clean
+.PHONY: help book pdf test elsewhere notebooks figures paper bench serve lint links set-repository clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -28,9 +29,11 @@ book: $(VENV)/.installed ## build the pages, with warnings as errors
 pdf: book ## print all pages to one PDF, with Chromium
 	$(BIN)/python .ci/pdf.py
 
-test: book ## run every notebook, and every test
-	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 900 book  # they train on all cores
-	$(BIN)/python -m pytest -n 2 --dist loadscope --durations 8 tests
+test: $(VENV)/.installed ## build the pages, run every notebook and every test; list what failed
+	$(BIN)/python .ci/test.py
+
+elsewhere: $(VENV)/.installed ## run chapters and training tests as other machines would see them: make elsewhere ARGS="-n 10"
+	$(BIN)/python .ci/elsewhere.py $(ARGS)
 
 notebooks: $(VENV)/.installed ## execute all notebooks again, in place
 	$(BIN)/python .ci/notebooks.py
@@ -41,24 +44,8 @@ figures: $(VENV)/.installed ## draw the figures of the front page and the README
 	done
 	$(BIN)/python -m l2l evaluate _build/runs/maml.safetensors _build/runs/fomaml.safetensors _build/runs/pretrain.safetensors --figures book/figures
 
-paper: $(VENV)/.installed ## train the stored runs of the book again, ten seeds each (some 12 minutes)
-	for method in maml fomaml pretrain; do \
-		$(BIN)/python -m l2l train $$method --iterations 70000 --log-every 1000 --seeds 0-9 \
-			--checkpoint-at 0,1000,5000,15000,40000 --out l2l/data/paper-$$method.safetensors || exit 1; \
-	done
-	$(BIN)/python -m l2l train maml --steps 2 --seeds 0-9 --log-every 1000 --out l2l/data/maml-2-steps.safetensors
-	$(BIN)/python -m l2l train maml --steps 5 --seeds 0-6,8-10 --log-every 1000 --out l2l/data/maml-5-steps.safetensors  # 7 diverges
-	for alpha in 0.0025 0.005 0.02 0.04; do \
-		$(BIN)/python -m l2l train maml --alpha $$alpha --seeds 0-9 --log-every 1000 \
-			--out l2l/data/maml-alpha-$$alpha.safetensors || exit 1; \
-	done
-	$(BIN)/python -m l2l train pretrain --tasks 1 --beta 0.01 --iterations 375000 --log-every 25000 --seeds 0-9 \
-		--out l2l/data/task-by-task.safetensors
-	for method in maml fomaml pretrain; do \
-		$(BIN)/python -m l2l train $$method --iterations 70000 --log-every 1000 --seeds 0 \
-			--checkpoint-at 0,100,500,1000,2000,5000,15000,70000 --out l2l/data/$$method.safetensors || exit 1; \
-	done
-	date -u '+{"command": "make paper", "date": "%Y-%m-%d"}' > l2l/data/paper.json
+paper: $(VENV)/.installed ## train the stored runs of the book again (some 40 minutes): make paper, or make paper ARGS="maml-tanh"
+	$(BIN)/python .ci/paper.py $(ARGS)
 
 bench: ## measure speed against JAX, learn2learn, higher and TorchOpt (half an hour, on an idle machine)
 	test -d .venv-bench || $(PYTHON) -m venv .venv-bench

@@ -67,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
         "iterations": "outer updates", "tasks": "tasks in each meta-batch", "shots": "support points for each task",
         "query": "query points for each task", "alpha": "inner learning rate", "beta": "outer learning rate, of Adam",
         "steps": "inner steps", "sizes": "widths of the network, such as 1,40,40,1", "seeds": "such as 0-4 or 0,2,5",
+        "activation": "relu or tanh",
         "log_every": "iterations between two entries of the history",
         "checkpoint_at": "iterations whose parameters are kept, such as 0,1000", "dtype": "float32 or float64",
     }  # fmt: skip

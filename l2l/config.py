@@ -1,10 +1,12 @@
 """What to train: `TrainConfig`."""
 
+import functools
 from dataclasses import dataclass
 
 import torch
 
-from l2l.methods import METHODS
+from l2l.methods import METHODS, Loss
+from l2l.net import ACTIVATIONS, mse
 from l2l.validation import one_of, rate, whole
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -36,6 +38,8 @@ class TrainConfig:
     """Inner steps during training. The paper's value."""
     sizes: tuple[int, ...] = (1, 40, 40, 1)
     """Widths of the network, input to output. The paper's network."""
+    activation: str = "relu"
+    """"relu", as in the paper, or "tanh"."""
     seeds: tuple[int, ...] = (0,)
     """One replica for each seed. A seed fixes the initialisation and the stream of tasks, for any method."""
     log_every: int = 250
@@ -51,6 +55,7 @@ class TrainConfig:
 
         one_of("method", self.method, METHODS)
         one_of("dtype", self.dtype, DTYPES)
+        one_of("activation", self.activation, ACTIVATIONS)
         for name in ("iterations", "tasks", "shots", "query", "log_every"):
             put(name, whole(name, getattr(self, name), 1))
         put("steps", whole("steps", self.steps, 0))
@@ -71,3 +76,8 @@ class TrainConfig:
             raise ValueError(f"seeds must be below 2**32, got {max(self.seeds)}")
         if self.checkpoint_at and max(self.checkpoint_at) > self.iterations:
             raise ValueError(f"checkpoint_at must not exceed iterations = {self.iterations}, got {self.checkpoint_at}")
+
+    @property
+    def loss(self) -> Loss:
+        """The mean squared error of this network: `mse` with its activation."""
+        return functools.partial(mse, activation=ACTIVATIONS[self.activation])

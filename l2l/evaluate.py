@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value, vmap
 
-from l2l.methods import check_batch
+from l2l.methods import Loss, check_batch
 from l2l.net import Params, flatten, mse, unflatten
 from l2l.tasks import Batch
 from l2l.validation import one_of, rate, whole
@@ -21,7 +21,9 @@ class Curve(NamedTuple):
     query: Tensor  # [steps+1, T]: on unseen points, the error that matters
 
 
-def adaptation_curve(theta: Params, batch: Batch, *, alpha: float, steps: int, optimizer: str = "sgd") -> Curve:
+def adaptation_curve(
+    theta: Params, batch: Batch, *, alpha: float, steps: int, optimizer: str = "sgd", loss: Loss = mse
+) -> Curve:
     """Adapt to each task's support points, and measure the error after each step::
 
         support[k, i] = L(θ_i^(k); support_i)
@@ -35,6 +37,7 @@ def adaptation_curve(theta: Params, batch: Batch, *, alpha: float, steps: int, o
         alpha: learning rate of the adaptation, finite and ≥ 0.
         steps: number of adaptation steps, ≥ 0.
         optimizer: "sgd" (the inner loop of `adapt`) or "adam".
+        loss: as for `adapt`.
 
     Returns:
         Curve of two [steps+1, T] tensors, in squared units of y; infinite where adaptation has diverged so far
@@ -49,10 +52,10 @@ def adaptation_curve(theta: Params, batch: Batch, *, alpha: float, steps: int, o
     check_batch(theta, batch)
     sizes = [*(p.shape[0] for p in theta.values() if p.ndim == 2), len(list(theta.values())[-1])]
 
-    def loss(phi: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        return mse(unflatten(phi, sizes), x, y)
+    def error_of(phi: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return loss(unflatten(phi, sizes), x, y)
 
-    gradient_and_error, error = vmap(grad_and_value(loss)), vmap(loss)
+    gradient_and_error, error = vmap(grad_and_value(error_of)), vmap(error_of)
     support, query = [], []
     with torch.no_grad():
         phi = flatten(theta).repeat(len(batch.x_support), 1)  # [T, P]

@@ -135,12 +135,13 @@ def pretrain(theta: Params, batch: Batch, *, alpha: float, steps: int, loss: Los
 METHODS = {"maml": maml, "fomaml": fomaml, "pretrain": pretrain}
 
 
-def initial_gradient_norm(theta: Params, batch: Batch) -> Tensor:
+def initial_gradient_norm(theta: Params, batch: Batch, loss: Loss = mse) -> Tensor:
     """Length of the first adaptation gradient, ‖∇L(θ; support_i)‖₂, over all parameters together.
 
     Args:
         theta: initialisation, not adapted.
         batch: T tasks, of which the support points are used.
+        loss: as for `adapt`.
 
     Returns:
         [T], in squared units of y for each unit of parameter. No graph is kept.
@@ -152,7 +153,7 @@ def initial_gradient_norm(theta: Params, batch: Batch) -> Tensor:
     """
     check_batch(theta, batch)
     with torch.no_grad():
-        grads = vmap(grad(mse), in_dims=(None, 0, 0))(theta, batch.x_support, batch.y_support)
+        grads = vmap(grad(loss), in_dims=(None, 0, 0))(theta, batch.x_support, batch.y_support)
         return torch.sqrt(sum((g**2).flatten(1).sum(1) for g in grads.values()))
 
 

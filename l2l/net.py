@@ -1,7 +1,7 @@
 """The network: a multilayer perceptron whose parameters are a plain dict of tensors."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from l2l.validation import whole
 
 Params = dict[str, Tensor]
+ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh}
 
 
 def init_params(
@@ -75,12 +76,13 @@ def unflatten(vector: Tensor, sizes: Sequence[int]) -> Params:
     return {name: part.unflatten(-1, shape) for name, part, shape in parts}
 
 
-def mlp(params: Params, x: Tensor) -> Tensor:
-    """Apply the network: `h_l = relu(h_{l-1} W_l + b_l)`, linear in its last layer.
+def mlp(params: Params, x: Tensor, activation: Callable[[Tensor], Tensor] = torch.relu) -> Tensor:
+    """Apply the network: `h_l = activation(h_{l-1} W_l + b_l)`, linear in its last layer.
 
     Args:
         params: W1, b1, …, WL, bL as `init_params` gives them.
         x: inputs [..., sizes[0]].
+        activation: elementwise; the paper's is ReLU.
 
     Returns:
         Outputs [..., sizes[-1]].
@@ -97,7 +99,7 @@ def mlp(params: Params, x: Tensor) -> Tensor:
     if x.dtype != params["W1"].dtype:
         raise TypeError(f"x and the parameters must have one dtype, got {x.dtype} and {params['W1'].dtype}")
     for layer in range(1, layers):
-        x = torch.relu(x @ params[f"W{layer}"] + params[f"b{layer}"])
+        x = activation(x @ params[f"W{layer}"] + params[f"b{layer}"])
     return x @ params[f"W{layers}"] + params[f"b{layers}"]
 
 
@@ -114,13 +116,14 @@ def _check_params(params: Params, layers: int) -> None:
             raise TypeError(f"params must have one dtype, got {W.dtype} and {b.dtype} in layer {layer}")
 
 
-def mse(params: Params, x: Tensor, y: Tensor) -> Tensor:
+def mse(params: Params, x: Tensor, y: Tensor, activation: Callable[[Tensor], Tensor] = torch.relu) -> Tensor:
     """Mean squared error, `L(f_params, D) = mean_j (f_params(x_j) - y_j)^2`.
 
     Args:
         params: parameters of `mlp`.
         x: inputs [..., sizes[0]].
         y: targets [..., sizes[-1]], in exactly the shape of the outputs.
+        activation: as for `mlp`.
 
     Returns:
         A scalar, in squared units of y.
@@ -131,7 +134,7 @@ def mse(params: Params, x: Tensor, y: Tensor) -> Tensor:
 
     Source: Finn et al. (2017), equation 2, averaged over points.
     """
-    outputs = mlp(params, x)
+    outputs = mlp(params, x, activation)
     if y.shape != outputs.shape:
         raise ValueError(f"y must have the outputs' shape {tuple(outputs.shape)}, got {tuple(y.shape)}")
     if y.dtype != outputs.dtype:

@@ -48,13 +48,13 @@ def make_measure(config: TrainConfig) -> Function:
 
     def measure(theta: Tensor, *batch: Tensor) -> tuple[Tensor, Tensor]:
         params, batch = unflatten(theta, config.sizes), Batch(*batch)
-        return method(params, batch).loss, initial_gradient_norm(params, batch).mean()
+        return method(params, batch).loss, initial_gradient_norm(params, batch, config.loss).mean()
 
     return measure
 
 
 def _method(config: TrainConfig) -> Callable:
-    return functools.partial(METHODS[config.method], alpha=config.alpha, steps=config.steps)
+    return functools.partial(METHODS[config.method], alpha=config.alpha, steps=config.steps, loss=config.loss)
 
 
 def advance(replica: Replica, loop: Loop, updates: int, sample: Callable, tasks: int) -> tuple[Replica, Tensor]:

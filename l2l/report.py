@@ -11,7 +11,7 @@ from torch import Tensor
 from l2l.config import DTYPES
 from l2l.evaluate import adaptation_curve
 from l2l.methods import adapt, initial_gradient_norm
-from l2l.net import mlp
+from l2l.net import ACTIVATIONS, mlp
 from l2l.plots import HOUSE_STYLE, plot_adaptation_curves, plot_gradient_norms, plot_half_axis_fit
 from l2l.run import Run
 from l2l.stats import confidence_interval
@@ -32,11 +32,12 @@ def meta_test_batch(run: Run, tasks: int, shots: int, half_axis: bool = False) -
 def meta_test(run: Run, batch: Batch, *, alpha: float, steps: int, optimizer: str) -> dict[str, np.ndarray]:
     """Return the errors `support` and `query` [steps+1, R, T], and `gradient_norm` [R, T]."""
     replicas = [run.replica(r) for r in range(len(run.config.seeds))]
-    curves = [adaptation_curve(theta, batch, alpha=alpha, steps=steps, optimizer=optimizer) for theta in replicas]
+    settings = {"alpha": alpha, "steps": steps, "optimizer": optimizer, "loss": run.config.loss}
+    curves = [adaptation_curve(theta, batch, **settings) for theta in replicas]
     return {
         "support": torch.stack([curve.support for curve in curves], dim=1).numpy(),
         "query": torch.stack([curve.query for curve in curves], dim=1).numpy(),
-        "gradient_norm": torch.stack([initial_gradient_norm(theta, batch) for theta in replicas]).numpy(),
+        "gradient_norm": torch.stack([initial_gradient_norm(theta, batch, run.config.loss) for theta in replicas]).numpy(),
     }
 
 
@@ -99,7 +100,9 @@ def half_axis_fit(run: Run, shots: int, steps: tuple[int, ...], alpha: float) ->
 
     theta = run.replica(0)
     with torch.no_grad():
-        fits = {k: mlp(adapt(theta, x_support, truth(x_support), alpha=alpha, steps=k), x)[:, 0] for k in steps}
+        activation, loss = ACTIVATIONS[run.config.activation], run.config.loss
+        phis = {k: adapt(theta, x_support, truth(x_support), alpha=alpha, steps=k, loss=loss) for k in steps}
+        fits = {k: mlp(phi, x, activation)[:, 0] for k, phi in phis.items()}
     return x[:, 0], truth(x)[:, 0], fits, (x_support[:, 0], truth(x_support)[:, 0])
 
 
