@@ -4,12 +4,13 @@ A *machine* is a setting that changes last bits and nothing else: what the proce
 many threads compute, which torch it is, and, for what no flag reaches, initial parameters moved by a relative 1e-6.
 For every comparison that an assertion depends on, the table at the end gives its slack (b - a for `a < b`): the least
 over the machines, and its spread, the standard deviation over them. An assertion holds if it held everywhere and the
-least slack is at least twice the spread; if not, the page must print what came out instead. Ends with status 1 if a cell
-or a test failed anywhere, or if an assertion is too close.
+least slack is at least twice the spread; if not, the page must print what came out instead. Ends with status 1 if a
+cell or a test failed anywhere, or if an assertion is too close.
 """
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -76,7 +77,8 @@ def run_notebook(path: Path) -> list[str]:
         for source in (f"import margins; margins.watch_cells({name!r})", "margins.write()")
     )
     notebook.cells = [first, *notebook.cells, last]
-    NotebookClient(notebook, timeout=3600, allow_errors=True, resources={"metadata": {"path": str(path.parent)}}).execute()
+    where = {"metadata": {"path": str(path.parent)}}
+    NotebookClient(notebook, timeout=3600, allow_errors=True, resources=where).execute()
     return [
         f"{name} [{cell.id}] {output.ename}: {output.evalue.strip()[:300]}  in: {cell.source.strip().splitlines()[-1]}"
         for cell in notebook.cells
@@ -106,7 +108,8 @@ class Elsewhere:
         self._variables = os.environ | {"OMP_NUM_THREADS": "1"} | self._machine.variables | own
         self._variables |= {"MPLCONFIGDIR": str(self._folder)}
         if retrain:
-            self.failed(["paper.py", "--out", self._folder / "data"])
+            for script in ("paper.py", "divergence.py"):
+                self.failed([script, "--out", self._folder / "data"])
 
     def _environment(self) -> str:
         if not self._machine.requirements:
@@ -151,9 +154,11 @@ def table(machines: dict[str, dict[str, float]]) -> tuple[list[str], int]:
             by_site[site].append(slack)
     rows = []
     for site, values in by_site.items():
-        finite = [v for v in values if abs(v) < float("inf")]
+        finite = [v for v in values if math.isfinite(v)]
         spread = statistics.stdev(finite) if len(finite) > 1 else 0.0
-        rows.append((min(values) / spread if spread else float("inf") if min(values) >= 0 else -1.0, min(values), spread, site))
+        least = min(values)
+        ratio = least / spread if spread else math.copysign(math.inf, least)
+        rows.append((ratio, least, spread, site))
     rows.sort()
     close = sum(ratio < 2 for ratio, *_ in rows)
     lines = [f"{'slack/spread':>12}  {'least slack':>12}  {'spread':>9}  assertion"]
@@ -163,7 +168,7 @@ def table(machines: dict[str, dict[str, float]]) -> tuple[list[str], int]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", help="notebooks and test files (default: all chapters, and tests that train)")
+    parser.add_argument("what", nargs="*", help="notebooks, test files (default: all chapters, and tests that train)")
     parser.add_argument("-n", type=int, default=10, help="the first so many machines (default 10)")
     parser.add_argument("--machine", action="append", choices=MACHINES, help="these machines instead")
     parser.add_argument("--retrain", action="store_true", help="first train the stored runs again, on each machine")

@@ -32,7 +32,8 @@ def compare(site: str, wanted: bool, left, *rest):
         outcome = function(left, right)
         with np.errstate(all="ignore"):
             slack = sign * (np.asarray(right, dtype=float) - np.asarray(left, dtype=float))
-        least = float(np.nan_to_num(slack, nan=-np.inf).min()) if wanted else -float(np.nan_to_num(slack, nan=-np.inf).max())
+            slack = np.where(np.isnan(slack), -np.inf, slack)
+        least = float(slack.min() if wanted else -slack.max())
         slacks[site] = min(slacks.get(site, np.inf), least)
         if len(rest) > 2 and not outcome:
             return outcome

@@ -6,6 +6,7 @@ another. Interrupted, the same command goes on where it was.
 """
 
 import argparse
+import functools
 import json
 import math
 import os
@@ -19,9 +20,16 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
+from torch import Tensor
+from torch.func import grad, grad_and_value, vmap
 from tqdm import tqdm
 
 import l2l
+from l2l.adam import AdamState, adam, adam_init
+from l2l.compiler import compiled
+from l2l.graph import Function, record
+from l2l.net import unflatten
+from l2l.replica import advance, first_replica
 from l2l.run import DATA
 from l2l.workers import cores
 
@@ -42,11 +50,13 @@ for method in ("maml", "fomaml"):  # one thing changed at a time; 15,000 iterati
         RUNS[f"{method}-{steps}-steps"] = setting(method, steps=steps, seeds=seeds)
 RUNS |= {
     "maml-alpha-0.001": setting("maml", alpha=0.001, iterations=70_000, checkpoint_at=(15_000,)),
+    "maml-alpha-0.04-long": setting("maml", alpha=0.04, iterations=70_000),
     "maml-alpha-0.1": setting("maml", alpha=0.1),
     "maml-5-shots": setting("maml", shots=5, query=5),
     "maml-20-shots": setting("maml", shots=20, query=20),
     "maml-width-100": setting("maml", sizes=(1, 100, 100, 1)),
-    "maml-one-layer": setting("maml", sizes=(1, 100, 1)),
+    "maml-width-5": setting("maml", sizes=(1, 5, 5, 1), iterations=70_000),
+    "maml-one-layer": setting("maml", sizes=(1, 100, 1), iterations=70_000),
     "maml-three-layers": setting("maml", sizes=(1, 40, 40, 40, 1)),
     "maml-tanh": setting("maml", activation="tanh"),
     "maml-full-turn": setting("maml", l2l.SineTasks(phase=(0.0, 2 * math.pi))),
@@ -54,6 +64,9 @@ RUNS |= {
     # The README's baseline: one step of Adam for each of the 375,000 tasks, one after the other.
     "task-by-task": setting("pretrain", tasks=1, beta=0.01, iterations=375_000, log_every=25_000),
 }
+LEARNED = {f"maml-learned-alpha-{start}": setting("maml", alpha=start) for start in (0.001, 0.01, 0.03)}
+"""MAML with one inner rate that is trained too (Meta-SGD with a scalar), from these first values."""
+RUNS |= LEARNED
 for method in l2l.METHODS:  # those of the explorers
     moments = (0, 100, 500, 1_000, 2_000, 5_000, 15_000, 70_000)
     RUNS[method] = setting(method, iterations=70_000, seeds=(0,), checkpoint_at=moments)
@@ -63,11 +76,53 @@ def train_seed(name: str, seed: int, out: Path) -> str | None:
     """Train one seed of a stored run; return why it has no end, if it diverged."""
     config, family = RUNS[name]
     out.parent.mkdir(parents=True, exist_ok=True)
+    if name in LEARNED:
+        return train_learned(name, seed, out)
     try:
         l2l.train(replace(config, seeds=(seed,)), family, progress=False, out=out, resume=True, workers=1)
     except FloatingPointError as error:
         return str(error)
     return None
+
+
+def learned_step(config: l2l.TrainConfig) -> Function:
+    """Return one outer update of θ and log α, by one Adam: (weights, m, v, t, *batch) -> (weights, m, v, t, loss)."""
+
+    def outer_loss(weights: Tensor, batch: l2l.Batch) -> Tensor:
+        theta, alpha = unflatten(weights[:-1], config.sizes), weights[-1].exp()
+
+        def query_loss(x_support, y_support, x_query, y_query):
+            grads = grad(config.loss)(theta, x_support, y_support)
+            phi = {name: p - alpha * grads[name] for name, p in theta.items()}
+            return config.loss(phi, x_query, y_query)
+
+        return vmap(query_loss)(*batch[:4]).mean()
+
+    def step(weights, m, v, t, *batch):
+        grads, loss = grad_and_value(outer_loss)(weights, l2l.Batch(*batch))
+        weights, state = adam(weights, grads, AdamState(m, v, t), config.beta)
+        return weights, *state, loss
+
+    return step
+
+
+def train_learned(name: str, seed: int, out: Path) -> None:
+    """Train θ and α together; the run's history is that of α."""
+    config, family = replace(RUNS[name][0], seeds=(seed,)), RUNS[name][1]
+    torch.set_num_threads(1)
+    first = first_replica(seed, config, "cpu")
+    weights = torch.cat([first.theta, torch.tensor([config.alpha]).log()])
+    replica = first._replace(theta=weights, adam=adam_init(weights))
+    state = replica.theta, *replica.adam
+    sample = functools.partial(family.sample, shots=config.shots, query=config.query)
+    batch = sample(config.tasks, generator=torch.Generator().manual_seed(0))  # an example
+    loop = compiled(record(learned_step(config), *state, *batch), state, batch)()
+    moments, alphas = range(0, config.iterations + 1, 250), [replica.theta[-1:].exp()]
+    for _ in moments[1:]:
+        replica, _ = advance(replica, loop, 250, sample, config.tasks)
+        alphas.append(replica.theta[-1:].exp())
+    theta = {name: p[None] for name, p in unflatten(replica.theta[:-1], config.sizes).items()}
+    l2l.Run(config, theta, {"iteration": torch.tensor(moments), "alpha": torch.stack(alphas)}, {}, family).save(out)
 
 
 def side_by_side(config: l2l.TrainConfig, runs: list[l2l.Run]) -> l2l.Run:
@@ -118,7 +173,8 @@ def _finish(name: str, diverged: dict[int, str], folder: Path) -> None:
     side_by_side(config, [l2l.Run.load(file) for file in files]).save(folder / f"{name}.safetensors")
     record, temporary = folder / "paper.json", folder / "paper.json.tmp"
     known = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
-    known[name] = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "diverged": {str(seed): diverged[seed] for seed in diverged}}
+    reasons = {str(seed): diverged[seed] for seed in sorted(diverged)}
+    known[name] = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "diverged": reasons}
     temporary.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n", encoding="utf-8")
     os.replace(temporary, record)
 
