@@ -5,7 +5,7 @@ many threads compute, which torch it is, and, for what no flag reaches, initial 
 For every comparison that an assertion depends on, the table at the end gives its slack (b - a for `a < b`): the least
 over the machines, and its spread, the standard deviation over them. An assertion holds if it held everywhere and the
 least slack is at least twice the spread; if not, the page must print what came out instead. Ends with status 1 if a
-cell or a test failed anywhere, or if an assertion is too close.
+cell or a test failed anywhere, or, on five machines or more, if an assertion is too close.
 """
 
 import argparse
@@ -29,6 +29,9 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 TESTS = [f"tests/test_{name}.py" for name in ("train", "evaluate", "methods", "graph", "adam")]
 """Tests of the library that train, or compare what training uses."""
+
+
+ENOUGH = 5  # machines from which a spread means something
 
 
 @dataclass(frozen=True)
@@ -100,13 +103,13 @@ class Elsewhere:
         self._python = self._environment()
         become = self._machine.become | ({"data": str(self._folder / "data")} if retrain else {})
         own = {
-            "XDG_CACHE_HOME": str(self._folder / "cache"),  # other machines' code is not this one's
             "PYTHONPATH": os.pathsep.join(map(str, (HERE / "machine", HERE))),
             "L2L_MACHINE": json.dumps(become),
             "L2L_MARGINS": str(self._margins),
         }
         self._variables = os.environ | {"OMP_NUM_THREADS": "1"} | self._machine.variables | own
-        self._variables |= {"MPLCONFIGDIR": str(self._folder)}
+        if "compiler" in become or self._machine.requirements:  # its code is not this machine's
+            self._variables |= {"XDG_CACHE_HOME": str(self._folder / "cache"), "MPLCONFIGDIR": str(self._folder)}
         if retrain:
             for script in ("paper.py", "divergence.py"):
                 self.failed([script, "--out", self._folder / "data"])
@@ -192,7 +195,7 @@ def main() -> int:
     print("\n".join(lines[: arguments.rows + 1]))
     print("\n".join(failed))
     print(f"{len(machines)} machines, {len(lines) - 1} comparisons: {len(failed)} failures, {close} too close")
-    return bool(failed or close)
+    return bool(failed or (close and len(machines) >= ENOUGH))
 
 
 if __name__ == "__main__":
