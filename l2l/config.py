@@ -79,5 +79,5 @@ class TrainConfig:
 
     @property
     def loss(self) -> Loss:
-        """The mean squared error of this network: `mse` with its activation."""
+        """Mean squared error of this network, that is `mse` with its activation."""
         return functools.partial(mse, activation=ACTIVATIONS[self.activation])

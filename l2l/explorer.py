@@ -7,7 +7,7 @@ torch. Each explorer is one piece of HTML that holds all it needs: nothing is lo
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from importlib.resources import files
 
@@ -24,6 +24,7 @@ from l2l.plots import (
     METHOD_STYLE,
     POINT_STYLE,
     TRUTH_STYLE,
+    neutral_legend,
     plot_adaptation_curves,
     plot_gradient_norms,
     plot_half_axis_fit,
@@ -101,14 +102,17 @@ def adapt(runs: Mapping[str, Run] | None = None, *, compact: bool = False) -> Ex
         "family": asdict(first.task_family),
         "provenance": _provenance(runs),
     }
+    shown = (0, 1) if compact else (0, 1, 10)
     with plt.rc_context(HOUSE_STYLE):
-        figure, axes = plt.subplots(1, len(runs), figsize=(8, 3.2), sharey=True, squeeze=False)
-        for ax, (method, run) in zip(axes[0], runs.items(), strict=True):
-            plot_half_axis_fit(*half_axis_fit(run, 5, (0, 1, 10), run.config.alpha), ax, method=method)
-        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        drawn = {"untrained": replace(first, theta=first.checkpoints[0])} | runs
+        figure, axes = plt.subplots(1, len(drawn), figsize=(9, 3.2), sharey=True)
+        for ax, (method, run) in zip(axes, drawn.items(), strict=True):
+            plot_half_axis_fit(*half_axis_fit(run, 5, shown, run.config.alpha), ax, method=method)
+        figure.legend(*neutral_legend(axes[0]), loc="outside lower center", ncols=3)
     alt = (
-        "A grey sinusoid with five black points on its right half, and each network before adaptation, after 1 and "
-        "after 10 gradient steps on those points."
+        "A grey sinusoid with five black points on its right half, in a panel for each network: the untrained one and "
+        f"those of {len(runs)} methods, before adaptation and after {' and '.join(map(str, shown[1:]))} gradient "
+        f"step{'s' if shown[-1] > 1 else ''} on those points."
     )
     return Explorer("adapt", ("net.js", "random.js", "adapt.js"), settings, figure, alt)
 
@@ -170,7 +174,7 @@ def line10() -> Explorer:
         ax.legend()
     alt = (
         "Two tasks as valleys in a plane of two parameters, one lying and one standing, and the places where MAML, "
-        "first-order MAML and Reptile come to rest between their minima."
+        "first-order MAML and Reptile converge between their minima."
     )
     return Explorer("line10", ("line10.js",), settings, figure, alt)
 

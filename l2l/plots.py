@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
 from l2l.stats import confidence_interval
@@ -135,6 +136,19 @@ def plot_half_axis_fit(
         linestyle = (":", "--", "-")[round(2 * i / max(1, len(fits) - 1))]
         ax.plot(x, outputs, color=style["color"], linestyle=linestyle, label=label, alpha=0.55 + 0.45 * (i > 0))
     ax.set_title(style["label"])
+
+
+def neutral_legend(ax: Axes) -> tuple[list, list[str]]:
+    """Return handles and labels for one legend of several panels that differ in colour alone: their lines in grey.
+
+    Args:
+        ax: one of the panels, drawn by `plot_half_axis_fit`.
+    """
+    handles, labels = ax.get_legend_handles_labels()
+    own = {TRUTH_STYLE["color"], POINT_STYLE["color"]}
+    grey = {"color": "#555555"}
+    neutral = [h if h.get_color() in own else Line2D([], [], linestyle=h.get_linestyle(), **grey) for h in handles]
+    return neutral, labels
 
 
 def png_source(figure: Figure, *, dpi: int) -> str:

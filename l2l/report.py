@@ -12,7 +12,13 @@ from l2l.config import DTYPES
 from l2l.evaluate import adaptation_curve
 from l2l.methods import adapt, initial_gradient_norm
 from l2l.net import ACTIVATIONS, mlp
-from l2l.plots import HOUSE_STYLE, plot_adaptation_curves, plot_gradient_norms, plot_half_axis_fit
+from l2l.plots import (
+    HOUSE_STYLE,
+    neutral_legend,
+    plot_adaptation_curves,
+    plot_gradient_norms,
+    plot_half_axis_fit,
+)
 from l2l.run import Run
 from l2l.stats import confidence_interval
 from l2l.tasks import META_TEST, Batch, SineTasks, stream
@@ -34,10 +40,11 @@ def meta_test(run: Run, batch: Batch, *, alpha: float, steps: int, optimizer: st
     replicas = [run.replica(r) for r in range(len(run.config.seeds))]
     settings = {"alpha": alpha, "steps": steps, "optimizer": optimizer, "loss": run.config.loss}
     curves = [adaptation_curve(theta, batch, **settings) for theta in replicas]
+    norms = [initial_gradient_norm(theta, batch, run.config.loss) for theta in replicas]
     return {
         "support": torch.stack([curve.support for curve in curves], dim=1).numpy(),
         "query": torch.stack([curve.query for curve in curves], dim=1).numpy(),
-        "gradient_norm": torch.stack([initial_gradient_norm(theta, batch, run.config.loss) for theta in replicas]).numpy(),
+        "gradient_norm": torch.stack(norms).numpy(),
     }
 
 
@@ -120,7 +127,7 @@ def draw_figures(folder: Path, runs: Mapping[str, Run], results: Mapping[str, di
         for ax, (method, run) in zip(axes[0], runs.items(), strict=True):
             rate = run.config.alpha if alpha is None else alpha
             plot_half_axis_fit(*half_axis_fit(run, 5, (0, 1, 10), rate), ax, method=method)
-        fits.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        fits.legend(*neutral_legend(axes[0, 0]), loc="outside lower center", ncols=3)
     paths = []
     for name, figure in (("gradient-norms", norms), ("adaptation-curves", errors), ("half-axis-fit", fits)):
         paths.append(folder / f"{name}.png")
