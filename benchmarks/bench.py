@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from l2l.replica import first_replica
 from l2l.workers import Block, Workers, cores
 
 HERE = Path(__file__).resolve().parent
+HTML = HERE.parent / "_build" / "html" / "book"
 COLUMNS = {"MAML, 1 step": ("maml", 1), "MAML, 5 steps": ("maml", 5), "FOMAML": ("fomaml", 1), "joint": ("pretrain", 1)}
 NAMES = {
     "l2l:compiled": "**l2l, as it trains**",
@@ -275,6 +277,120 @@ print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_m
     return {"seconds": seconds, "megabytes": megabytes}
 
 
+EXPLORED = {  # page → its name, the explorer whose point is dragged, and that point
+    "index": ("front page", "adapt", "support point 2"),
+    "playground": ("playground", "adapt", "support point 3"),
+    "03-line-10": ("chapter 3", "line10", "start θ"),
+}
+WATCH = """(() => {  // when each explorer came alive, in ms after the page was asked for; and what scripts take of frames
+    const raf = window.requestAnimationFrame, alive = window.alive = {};
+    new MutationObserver(all => all.forEach(({target: {dataset}}) => {
+        if (dataset.live === "yes") alive[dataset.kind] ??= performance.now();
+    })).observe(document, {subtree: true, attributeFilter: ["data-live"]});
+    window.spent = 0;
+    window.requestAnimationFrame = action => raf(now => {
+        const start = performance.now();
+        action(now);
+        window.spent += performance.now() - start;
+    });
+    window.drag = (point, x, y, frames) => new Promise(done => {
+        const gaps = [], scripts = [];
+        let last = null, i = 0;
+        raf(function frame(now) {
+            if (last !== null) { gaps.push(now - last); scripts.push(window.spent); }
+            [last, window.spent] = [now, 0];
+            if (gaps.length === frames) { done({gaps, scripts}); return; }
+            const start = performance.now(), clientX = x + 50 * Math.sin(i++ / 5);
+            point.dispatchEvent(new PointerEvent("pointermove", {clientX, clientY: y, bubbles: true}));
+            window.spent += performance.now() - start;
+            raf(frame);
+        });
+    });
+})();"""
+
+
+def pages(loads: int = 15, frames: int = 300) -> dict:
+    """The built pages in Chromium: seconds until their explorers are alive, and milliseconds of frames while dragging."""
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        return {"skipped": "there is no Chromium here"}
+    if not all((HTML / f"{page}.html").is_file() for page in EXPLORED):
+        return {"skipped": "the pages are not built; make book builds them"}
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        return {"skipped": "playwright is not installed"}
+    found, load = {page: {"seconds": []} for page in EXPLORED}, os.getloadavg()[0]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+
+        def opened(page, kind):
+            context = browser.new_context(offline=True, viewport={"width": 1100, "height": 900})  # remembers nothing
+            context.set_default_timeout(180_000)
+            context.add_init_script(WATCH)
+            tab = context.new_page()
+            tab.goto((HTML / f"{page}.html").as_uri())
+            tab.locator(f'[data-kind="{kind}"][data-live="yes"]').wait_for()
+            return tab
+
+        for _ in range(loads):  # in turns, as the peers
+            for page, (_, kind, _) in EXPLORED.items():
+                tab = opened(page, kind)
+                found[page]["seconds"].append(max(tab.evaluate("Object.values(alive)")) / 1000)
+                tab.context.close()
+        for page, (_, kind, name) in EXPLORED.items():
+            tab = opened(page, kind)
+            point = tab.locator(f'[data-kind="{kind}"]').get_by_role("slider", name=name, exact=True)
+            point.scroll_into_view_if_needed()
+            tab.wait_for_load_state("networkidle")
+            box = point.bounding_box()
+            x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+            tab.mouse.move(x, y)
+            tab.mouse.down()
+            for times in (60, frames):  # the first ones compile
+                dragged = point.evaluate(f"(point, [x, y]) => drag(point, x, y, {times})", [x, y])
+            for what, values in dragged.items():
+                found[page][what] = {
+                    "median": statistics.median(values),
+                    "95 %": statistics.quantiles(values, n=20)[-1],
+                }
+            tab.context.close()
+        version = browser.version
+        browser.close()
+    load = [load, os.getloadavg()[0]]  # says whether something else ran
+    return {"machine": machine() | {"chromium": version, "load": load}, "frames": frames, "pages": found}
+
+
+def report_pages(results: dict) -> list[str]:
+    title = ["", "## The pages in Chromium", ""]
+    if "skipped" in results:
+        return [*title, f"Not measured: {results['skipped']}."]
+    about, found = results["machine"], results["pages"]
+    loads = len(found["index"]["seconds"])
+    lines = [
+        *title,
+        f"Chromium {about['chromium']} without a screen, on {about['processor']}, {about['cores']} cores, {about['date']}. From disk: seconds from asking for a page until all of its explorers "
+        f"can be used, medians of {loads} loads, with the lowest and highest in brackets. While a point is dragged, a move in each of {results['frames']} frames: milliseconds of script in a frame, and "
+        f"from one frame to the next (16.7 at best), medians and 95th percentiles. The machine's load average was {about['load'][0]:.1f} before and {about['load'][1]:.1f} after.",
+        "",
+        row(["", "usable after, s", "script, ms", "95 %", "frame, ms", "95 %"]),
+        row(["---"] * 6),
+    ]
+    for page, (name, _, point) in EXPLORED.items():
+        seconds, frame = found[page]["seconds"], (found[page]["scripts"], found[page]["gaps"])
+        cells = (f"{values[which]:.1f}" for values in frame for which in ("median", "95 %"))
+        usable = f"{statistics.median(seconds):.2f} ({min(seconds):.2f}–{max(seconds):.2f})"
+        lines.append(row([f"{name}, {point}", usable, *cells]))
+    return lines
+
+
+def machine() -> dict:
+    return {
+        "processor": getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name") or platform.processor(),
+        "cores": cores(), "python": platform.python_version(), "torch": torch.__version__, "date": time.strftime("%Y-%m-%d"),
+    }  # fmt: skip
+
+
 def ratio(found: dict, peers: Callable[[str], bool]) -> float:
     """l2l against the fastest of some peers: the median over rounds of the ratio within a round."""
     rates = {name: peer["rates"] for name, peer in found["rates"].items()}
@@ -288,11 +404,11 @@ def row(cells) -> str:
 
 def report(results: dict) -> str:
     """Write the tables."""
-    machine, one, two = results["machine"], results["one core"], results["all cores"]
+    about, one, two = results["machine"], results["one core"], results["all cores"]
     lines = [
         "# Speed, measured",
         "",
-        f"`make bench` on {machine['processor']}, {machine['cores']} cores, Python {machine['python']}, torch {machine['torch']}; "
+        f"`make bench` on {about['processor']}, {about['cores']} cores, Python {about['python']}, torch {about['torch']}; "
         f"{results['rounds']} rounds in turns, medians, with the lowest and highest in brackets; ratios are medians of those within a round. Iterations a second: 25 tasks, K = Q = 10, "
         "network 1-40-40-1, float32, sampling and Adam included. Compare ratios; seconds differ from machine to machine.",
         "",
@@ -333,7 +449,7 @@ def report(results: dict) -> str:
         f"The matrix products of one MAML iteration are {results['limit']['megaflops']:.1f} million operations. At the best rate of each on this core they "
         f"would allow {results['limit']['iterations_a_second']:,.0f} iterations a second; l2l reaches {reached:.2f} of that.",
         "",
-        f"## {machine['cores']} cores, as many replicas: iterations of all of them",
+        f"## {about['cores']} cores, as many replicas: iterations of all of them",
         "",
         row(["", *COLUMNS]),
         row(["---"] * (len(COLUMNS) + 1)),
@@ -387,6 +503,7 @@ def report(results: dict) -> str:
             f"- {int(tasks):,} tasks: {rates['cpu']:,.0f} iterations a second on one core, {rates['cuda']:,.0f} on the GPU."
         ]
     lines += [] if results["gpu"] else ["- This machine has no GPU, so none was measured."]
+    lines += report_pages(results["pages"])
     return "\n".join(lines) + "\n"
 
 
@@ -424,16 +541,14 @@ def main():
         "evaluation": lambda: evaluation(args.rounds),
         "gpu": gpu_crossover,
         "full schedule": lambda: full_schedule(args),
+        "pages": pages,
     }
     if unknown := set(args.only or ()) - set(parts):
         parser.error(f"no part {', '.join(unknown)}; there are {', '.join(parts)}")
     file = HERE / "results.json"
     results = json.loads(file.read_text()) if args.only else {}
-    results["machine"] = {
-        "processor": getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name") or platform.processor(),
-        "cores": cores(), "python": platform.python_version(), "torch": torch.__version__, "date": time.strftime("%Y-%m-%d"),
-    }  # fmt: skip
-    results["rounds"] = args.rounds
+    if args.only != ["pages"]:  # which name the machine themselves, and have no rounds
+        results |= {"machine": machine(), "rounds": args.rounds}
     with tempfile.TemporaryDirectory() as folder, tqdm(total=len(args.only or parts)) as bar:
         if not args.only or "one core" in args.only:
             source, results["learn2learn"] = learn2learn_source(folder, args.python)

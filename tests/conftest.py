@@ -11,6 +11,9 @@ import l2l
 
 HTML = Path(__file__).resolve().parent.parent / "_build" / "html"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PATIENCE = 180_000
+"""Milliseconds that anything in a browser may take. It ends a wait for what never comes, and is no verdict on speed: no
+test has one, as others share its machine. What must stay fast is counted instead: calls, redraws, elements, bytes."""
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -45,6 +48,18 @@ def address():
     server.server_close()
 
 
+def patient(make):
+    """Let what `make` opens wait for PATIENCE, where it would give up after half a minute."""
+
+    @functools.wraps(make)
+    def opened(*args, **kwargs):
+        tab_or_context = make(*args, **kwargs)
+        tab_or_context.set_default_timeout(PATIENCE)
+        return tab_or_context
+
+    return opened
+
+
 @pytest.fixture(scope="session")
 def browser():
     if CHROMIUM is None:
@@ -52,6 +67,7 @@ def browser():
     sync_api = pytest.importorskip("playwright.sync_api")
     quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
     with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet, timeout=PATIENCE)
+        chromium.new_context, chromium.new_page = map(patient, (chromium.new_context, chromium.new_page))
         yield chromium
         chromium.close()

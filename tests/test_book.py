@@ -126,7 +126,7 @@ def test_questions_exercises_and_solutions_by_keyboard_alone(browser, address, c
 
 HOMES = {
     "Hessian-vector product": "book/03-line-10",
-    "edge of stability": "book/07-three-compared",
+    "edge of stability": "book/08-step-length",
     "few-shot": "book/01-few-shot",
     "Run.stored": "book/api",
 }

@@ -5,6 +5,7 @@ import math
 import re
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -20,7 +21,14 @@ from l2l.check import Failed
 from l2l.net import flatten, mlp, unflatten
 
 SIZES = check.SIZES
+MINUTES = 180.0  # to wait for what is bound to come
 pytestmark = pytest.mark.filterwarnings("ignore:Using backward\\(\\) with create_graph")
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """A busy machine may take long for a short answer."""
+    monkeypatch.setattr("l2l.examine.SECONDS", MINUTES)
 
 
 def tasks_of(batch):
@@ -519,26 +527,58 @@ def test_says_clearly_what_it_was_given(function, words):
     assert "l2l" not in str(failure.value) or "check." in str(failure.value)
 
 
-def test_an_endless_loop_is_stopped(monkeypatch):
-    monkeypatch.setattr("l2l.examine.SECONDS", 0.5)
-    turns = [0]
+@pytest.fixture
+def endless(monkeypatch):
+    """Gives a list, to which an answer adds while it runs, and the threads of answers.
 
-    def endless(theta, x, y, alpha, steps):
+    The time that an answer has is up only when it runs. And its thread has to be stopped a second time, outside the
+    answer, as may happen by chance when it ends slowly.
+    """
+    turns, threads = [], []  # no Event: a thread that is stopped in one may leave it locked
+
+    class Thread(threading.Thread):
+        def start(self):
+            threads.append(self)
+            super().start()
+
+        def run(self):
+            super().run()
+            while True:
+                pass
+
+        def join(self, timeout=None):
+            deadline = time.monotonic() + MINUTES
+            while not turns and time.monotonic() < deadline:
+                time.sleep(0.01)
+            super().join(timeout)
+
+    monkeypatch.setattr("l2l.examine.SECONDS", 0.5)
+    monkeypatch.setattr(threading, "Thread", Thread)
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)  # Python's own, and not pytest's
+    return turns, threads
+
+
+def test_an_endless_loop_is_stopped(endless):
+    turns, threads = endless
+
+    def loop(theta, x, y, alpha, steps):
         while True:
-            turns[0] += 1
+            turns[:] = [1]
 
-    with pytest.raises(Failed, match=r"never end\?\n  in line \d+ of your code: (while True:|turns\[0\] \+= 1)"):
-        check.adapt(endless)
-    then = turns[0]
-    time.sleep(0.1)
-    assert turns[0] == then
+    with pytest.raises(Failed, match=r"never end\?\n  in line \d+ of your code: (while True:|turns\[:\] = \[1\])"):
+        check.adapt(loop)
+    (thread,) = threads
+    thread.join(MINUTES)
+    assert not thread.is_alive()
 
 
-def test_a_loop_that_is_stopped_says_nothing_of_its_thread(monkeypatch, capfd):
-    monkeypatch.setattr("l2l.examine.SECONDS", 0.5)
+def test_a_loop_that_is_stopped_says_nothing_of_its_thread(endless, capfd):
+    turns, threads = endless
     with pytest.raises(Failed, match="never end"):
-        check.adapt(lambda *a: [k % 7 for k in itertools.count()])
-    time.sleep(0.1)
+        check.adapt(lambda *a: [turns or turns.append(1) for k in itertools.count()])
+    (thread,) = threads
+    thread.join(MINUTES)
+    assert not thread.is_alive()
     assert capfd.readouterr().err == ""
 
 
@@ -552,10 +592,9 @@ def test_where_one_step_is_right_it_says_so():
 
 
 def test_a_notebook_shows_the_message_alone():
-    IPython = pytest.importorskip("IPython")
+    pytest.importorskip("IPython")
     code = "from IPython.core.interactiveshell import InteractiveShell as S\ns = S.instance()\n"
     code += "r = s.run_cell('from l2l import check\\ncheck.adapt(lambda *a: None)')\nassert r.error_in_exec is not None"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "Is there a return" in shown
     assert "Traceback" not in shown
-    assert IPython

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -180,17 +179,34 @@ def test_divergence_has_its_own_status(tmp_path):
     assert Run.load(tmp_path / "run").iteration == 0
 
 
+HELD = """
+import sys
+import l2l.workers
+from l2l.__main__ import main
+
+advance, blocks = l2l.workers.advance, []
+
+def held(*args):
+    blocks.append(args)
+    if len(blocks) == 3:  # the worker waits, and the main thread for it
+        print("held", flush=True)
+        sys.stdin.read()
+    return advance(*args)
+
+l2l.workers.advance = held
+sys.exit(main())
+"""
+
+
 def test_ctrl_c_saves_and_resume_finishes(tmp_path):
     out = tmp_path / "run.safetensors"
-    arguments = ["train", "maml", "--iterations", "3000", "--out", str(out)]  # several times SAVE_EVERY
+    arguments = ["train", "maml", "--iterations", "3000", "--out", str(out)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "l2l", *arguments], stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        [sys.executable, "-c", HELD, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not out.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    assert process.stdout.readline() == "held\n"
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate()
     assert process.returncode == 130

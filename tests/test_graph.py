@@ -1,8 +1,10 @@
+import ctypes
 import os
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -142,17 +144,55 @@ def test_a_compiled_loop_is_kept_and_a_damaged_one_made_again(generator, empty_c
     assert len(list(empty_cache.iterdir())) == 2, "another setting has a name of its own"
 
 
-def test_compiled_loops_run_without_the_lock_of_python(generator):
+def test_compiled_loops_run_without_the_lock_of_python(generator, monkeypatch):
+    """This thread runs while the other is inside the compiled function, and not only before and after it.
+
+    The interpreter is told not to take the lock from a thread by itself. So between the two marks, which are made with
+    the lock held, this thread comes in only if the function lets go of it.
+    """
     needs_compiler()
+    inside, calls = [], []
+
+    class Watched(ctypes.CDLL):
+        def __getattr__(self, name):
+            function = super().__getattr__(name)
+            if "Run" not in name:
+                return function
+
+            def watched(*args):
+                calls.append(name)
+                inside.append(name)
+                status = function(*args)
+                inside.clear()
+                return status
+
+            self.__dict__[name] = watched  # where ctypes keeps it
+            return watched
+
+    monkeypatch.setattr(ctypes, "CDLL", Watched)
     config, _, batch, state = problem(generator)
     loop = compiled(record(make_step(config), *state, *batch), state, tuple(batch))()
-    batches = tuple(x.expand(400 * LENGTH, *x.shape).contiguous() for x in batch)
-    thread = threading.Thread(target=loop, args=(state, batches))
-    thread.start()
-    turns = 0
-    while thread.is_alive():
-        turns += 1
-    assert turns > 1000, "this thread was held up"
+    batches = tuple(x.expand(10 * LENGTH, *x.shape).contiguous() for x in batch)
+    stop = threading.Event()
+
+    def work():
+        for _ in range(300):  # one call may end before this thread wakes; not all three thousand
+            if not stop.is_set():
+                loop(state, batches)
+
+    thread, interval, seen = threading.Thread(target=work), sys.getswitchinterval(), False
+    sys.setswitchinterval(1e3)
+    try:
+        thread.start()
+        while thread.is_alive() and not seen:
+            seen = bool(inside)
+            time.sleep(0)  # lets the other thread have the lock
+    finally:
+        sys.setswitchinterval(interval)
+        stop.set()
+        thread.join()
+    assert calls
+    assert seen, "the compiled function holds Python's lock"
 
 
 def test_where_torch_lacks_the_means_the_step_alone_is_compiled(generator, monkeypatch):
