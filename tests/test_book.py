@@ -113,7 +113,7 @@ def test_questions_exercises_and_solutions_by_keyboard_alone(browser, address, c
                 assert focused.is_checked()
                 assert "Exercise" in focused.get_attribute("aria-label")
             else:
-                text.wait_for_element_state("visible", timeout=3000)
+                text.wait_for_element_state("visible")
         tab.keyboard.press("Tab")
     assert used == expected
     another.locator(".exercise input").first.check()  # this page was read before anything was ticked
