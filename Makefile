@@ -46,6 +46,7 @@ figures: $(VENV)/.installed ## draw the figures of the front page and the README
 
 paper: $(VENV)/.installed ## train the stored runs of the book again (some 40 minutes): make paper, or make paper ARGS="maml-tanh"
 	$(BIN)/python .ci/paper.py $(ARGS)
+	$(if $(ARGS),,$(BIN)/python .ci/divergence.py)  # counts on the runs of the table, when all of it is made
 
 bench: ## measure speed against JAX, learn2learn, higher and TorchOpt (half an hour, on an idle machine)
 	test -d .venv-bench || $(PYTHON) -m venv .venv-bench

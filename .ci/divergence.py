@@ -41,10 +41,9 @@ def after_ten(theta, x_support, y_support, x_query, y_query, alpha: float, later
     return l2l.mse(phi, x_query, y_query)
 
 
-def sharpness(theta, x, y, rounds: int = 20) -> torch.Tensor:
+def sharpness(theta, x, y, sizes: tuple[int, ...], rounds: int = 20) -> torch.Tensor:
     """Largest eigenvalue of one task's support Hessian at θ, by power iteration."""
     vector = flatten(theta)
-    sizes = [theta["W1"].shape[0], *(b.shape[0] for name, b in theta.items() if name.startswith("b"))]
     slope = grad(lambda v: l2l.mse(unflatten(v, sizes), x, y))
     direction = slope(vector)
     for _ in range(rounds):
@@ -79,7 +78,8 @@ def count(name: str, points: str, r: int) -> dict:
             if label == "same" and name == "MAML, 70,000":
                 others = (~gone).nonzero()[:OTHERS, 0]  # tasks are in no order
                 chosen = torch.cat([gone.nonzero()[:, 0], others])
-                curved = vmap(sharpness, (None, 0, 0))(theta, batch.x_support[chosen], batch.y_support[chosen])
+                points_of = batch.x_support[chosen], batch.y_support[chosen]
+                curved = vmap(sharpness, (None, 0, 0, None))(theta, *points_of, run.config.sizes)
                 found["cases"] = {
                     "diverged": gone[chosen].int().tolist(),
                     "sharpness": [round(v, 1) for v in curved.tolist()],
