@@ -1,4 +1,5 @@
 import ctypes
+import json
 import os
 import shutil
 import subprocess
@@ -72,6 +73,8 @@ def test_recorded_gradient_equals_a_naive_loop(generator, method, steps, dtype):
 
 
 def needs_compiler():
+    if "engine" in json.loads(os.environ.get("L2L_MACHINE", "{}")):
+        pytest.skip("this machine has another engine")
     if shutil.which("g++") is None and shutil.which("clang++") is None:
         pytest.skip("no C++ compiler here")
     if not hasattr(torch._inductor.config.aot_inductor, "precompile_headers"):
