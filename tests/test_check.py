@@ -1,12 +1,7 @@
 """The checks of the exercises accept what is right, however it is written, and name what is wrong with the rest."""
 
-import itertools
 import math
 import re
-import subprocess
-import sys
-import threading
-import time
 
 import numpy as np
 import pytest
@@ -18,9 +13,9 @@ from torch.func import functional_call, grad, vmap
 import l2l
 from l2l import check, mse
 from l2l.check import Failed
+from l2l.check.cases import SIZES
 from l2l.net import flatten, mlp, unflatten
 
-SIZES = check.SIZES
 MINUTES = 180.0  # to wait for what is bound to come
 pytestmark = pytest.mark.filterwarnings("ignore:Using backward\\(\\) with create_graph")
 
@@ -28,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using backward\\(\\) with create
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
     """A busy machine may take long for a short answer."""
-    monkeypatch.setattr("l2l.examine.SECONDS", MINUTES)
+    monkeypatch.setattr("l2l.check.sandbox.SECONDS", MINUTES)
 
 
 def tasks_of(batch):
@@ -447,19 +442,27 @@ WRONG = [
     (check.pretrain_gradient, two_means, "two means"),
     (check.pretrain_gradient, lambda *a: {n: 12 * g for n, g in own_pretrain(*a).items()}, "points of a task"),
     (check.best_single_function, lambda x, A, b: sum(A) / 2 * torch.sin(x + sum(b) / 2), "flatter"),
+    (check.adapt, lambda *a: {n: p.bfloat16() for n, p in own_adapt()(*a).items()}, "It is in bfloat16"),
+    (check.meta_gradient, lambda *a: [g.bfloat16() for g in by_autograd()(*a)], "Compute in float32"),
+    (check.meta_loss, lambda *a: (1.002 * own_meta_loss(*a)).half(), "float16, which keeps 3 to 4 digits"),
+    (check.meta_gradient, scaled(lambda *a: [g.bfloat16() for g in by_autograd()(*a)], 0), "zero in every case"),
     (check.paired_interval, unpaired, "independent samples"),
     (check.paired_interval, normal, "the normal's 1.96"),
     (check.paired_interval, lambda a, b: scipy.stats.ttest_rel(a, b).confidence_interval(), "two ends"),
 ]
 
 
-@pytest.mark.parametrize(("checked", "function"), RIGHT, ids=lambda f: f.__name__)
+def identified(value):
+    return value.name if isinstance(value, check.Exercise) else getattr(value, "__name__", None)
+
+
+@pytest.mark.parametrize(("checked", "function"), RIGHT, ids=identified)
 def test_accepts_what_is_right(checked, function, capsys):
     checked(function)
     assert "right" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("checked", "function", "words"), WRONG, ids=lambda f: getattr(f, "__name__", None))
+@pytest.mark.parametrize(("checked", "function", "words"), WRONG, ids=identified)
 def test_names_what_is_wrong(checked, function, words):
     with pytest.raises(Failed) as failure:
         checked(function)
@@ -486,102 +489,6 @@ def test_the_seed_that_is_named_repeats_the_cases():
     assert message() != first
 
 
-def in_place(theta, x, y, alpha, steps):
-    phi = own_adapt()(theta, x, y, alpha, steps)
-    with torch.no_grad():
-        theta["b3"] += 1
-    return phi
-
-
-def boom(theta, x, y, alpha, steps):
-    raise KeyError("W9")
-
-
-@pytest.mark.parametrize(
-    ("function", "words"),
-    [
-        (7, "the function itself, not an int"),
-        (lambda *a: None, "Is there a return"),
-        (lambda *a: "text", "got a str"),
-        (lambda *a: {"W1": torch.zeros(1)}, "keys W1, b1"),
-        (lambda *a: {n: p.mT if p.ndim == 2 else p for n, p in a[0].items()}, r"W1 must be a tensor of shape [1, 8]"),
-        (lambda *a: [torch.zeros(1)], "6 tensors"),
-        (lambda *a: torch.zeros(3), "shapes of theta"),
-        (lambda *a: {n: p * math.nan for n, p in a[0].items()}, "nan"),
-        (lambda theta, x: theta, "f(theta, x, y, alpha, steps)"),
-        (in_place, "changes theta"),
-        (lambda theta, *a: theta.pop("b3"), "changes theta"),
-        (lambda theta, *a: theta.setdefault("loss", 0.0), "changes theta"),
-        (lambda *a: dict.fromkeys(a[0]), "keep its gradient from it"),
-        (lambda *a: [torch.zeros(1)] * 2, "got 2"),
-        (torch.no_grad()(lambda *a: a[0]["W9"]), 'torch.no_grad()(lambda *a: a[0]["W9"])'),
-        (boom, 'raise KeyError("W9")'),
-    ],
-)
-def test_says_clearly_what_it_was_given(function, words):
-    with pytest.raises(Failed) as failure:
-        check.adapt(function)
-    assert words in str(failure.value)
-    assert failure.value.__cause__ is None
-    assert failure.value.__suppress_context__ or failure.value.__context__ is None
-    assert "l2l" not in str(failure.value) or "check." in str(failure.value)
-
-
-@pytest.fixture
-def endless(monkeypatch):
-    """Gives a list, to which an answer adds while it runs, and the threads of answers.
-
-    The time that an answer has is up only when it runs. And its thread has to be stopped a second time, outside the
-    answer, as may happen by chance when it ends slowly.
-    """
-    turns, threads = [], []  # no Event: a thread that is stopped in one may leave it locked
-
-    class Thread(threading.Thread):
-        def start(self):
-            threads.append(self)
-            super().start()
-
-        def run(self):
-            super().run()
-            while True:
-                pass
-
-        def join(self, timeout=None):
-            deadline = time.monotonic() + MINUTES
-            while not turns and time.monotonic() < deadline:
-                time.sleep(0.01)
-            super().join(timeout)
-
-    monkeypatch.setattr("l2l.examine.SECONDS", 0.5)
-    monkeypatch.setattr(threading, "Thread", Thread)
-    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)  # Python's own, and not pytest's
-    return turns, threads
-
-
-def test_an_endless_loop_is_stopped(endless):
-    turns, threads = endless
-
-    def loop(theta, x, y, alpha, steps):
-        while True:
-            turns[:] = [1]
-
-    with pytest.raises(Failed, match=r"never end\?\n  in line \d+ of your code: (while True:|turns\[:\] = \[1\])"):
-        check.adapt(loop)
-    (thread,) = threads
-    thread.join(MINUTES)
-    assert not thread.is_alive()
-
-
-def test_a_loop_that_is_stopped_says_nothing_of_its_thread(endless, capfd):
-    turns, threads = endless
-    with pytest.raises(Failed, match="never end"):
-        check.adapt(lambda *a: [turns or turns.append(1) for k in itertools.count()])
-    (thread,) = threads
-    thread.join(MINUTES)
-    assert not thread.is_alive()
-    assert capfd.readouterr().err == ""
-
-
 def test_where_one_step_is_right_it_says_so():
     def right_once(theta, batch, alpha, steps):
         gradients = by_autograd()(theta, batch, alpha, steps)
@@ -589,12 +496,3 @@ def test_where_one_step_is_right_it_says_so():
 
     with pytest.raises(Failed, match="right where steps is 1, and wrong from the second step on"):
         check.meta_gradient(right_once)
-
-
-def test_a_notebook_shows_the_message_alone():
-    pytest.importorskip("IPython")
-    code = "from IPython.core.interactiveshell import InteractiveShell as S\ns = S.instance()\n"
-    code += "r = s.run_cell('from l2l import check\\ncheck.adapt(lambda *a: None)')\nassert r.error_in_exec is not None"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "Is there a return" in shown
-    assert "Traceback" not in shown

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -60,12 +59,12 @@ class Exercise:
         cases = [self.case(i, generator) for i in range(CASES)]
         rights = [self.oracle(**copies(case)) for case in cases]
 
-        def compared(answer: Callable[[dict], object]) -> Iterator[Tensor]:
+        def in_each_case(answer: Callable[[dict], object]) -> Iterator[Tensor]:
             for case, right in zip(cases, rights, strict=True):
-                yield self._compared(answer, case, right)
+                yield self.compared(answer, case, right)
 
-        expected = list(compared(lambda given: self.oracle(**given)))
-        answers = list(compared(lambda given: call(self.name, function, given)))
+        expected = list(in_each_case(lambda given: self.oracle(**given)))
+        answers = list(in_each_case(lambda given: call(self.name, function, given)))
         for case, answer, right in zip(cases, answers, expected, strict=True):
             if not answer.isfinite().all() and right.isfinite().all():
                 nan = "the answer holds infinite or undefined values (inf or nan)"
@@ -77,9 +76,8 @@ class Exercise:
             return
         factors = {}
         for mistake, mistaken in self.mistakes.items():
-            with suppress(Failed):  # its answer has another form
-                factors[mistake] = factor(answers, compared(lambda given, mistaken=mistaken: mistaken(**given)))
-            if factors.get(mistake) == 1:
+            factors[mistake] = factor(answers, in_each_case(lambda given, mistaken=mistaken: mistaken(**given)))
+            if factors[mistake] == 1:
                 break
         i = wrong[0]
         lines = (
@@ -92,7 +90,7 @@ class Exercise:
         )
         raise Failed("\n".join(lines))
 
-    def _compared(self, answer: Callable[[dict], object], case: dict, right: object) -> Tensor:
+    def compared(self, answer: Callable[[dict], object], case: dict, right: object) -> Tensor:
         """One vector: what is compared of the answer in this case."""
         given = copies(case)
         output = answer(given)

@@ -1,6 +1,8 @@
-"""A learner's function runs here: in a thread that can be stopped, with arguments of its own."""
+"""A learner's code runs here: a function in a thread that can be stopped, with arguments of its own."""
 
 import ctypes
+import os
+import runpy
 import sys
 import sysconfig
 import threading
@@ -14,13 +16,34 @@ from torch.utils._pytree import tree_leaves, tree_map
 from l2l.check.answers import Answer, Failed, kind
 
 SECONDS = 10.0  # that one call may take
-NOT_THE_LEARNERS = (  # where files begin that hold no code of a learner
-    sysconfig.get_path("stdlib"),
-    sysconfig.get_path("purelib"),
-    str(Path(torch.__file__).parent),
-    str(Path(__file__).parents[1]),
-    "<frozen ",
-)
+PACKAGE = Path(__file__).parents[1]
+LIBRARIES = sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), Path(torch.__file__).parent, PACKAGE
+NOT_THE_LEARNERS = ("<frozen ", *(f"{folder}{os.sep}" for folder in LIBRARIES))  # where names of such files begin
+
+
+def from_file(text: str) -> Answer:
+    """Return the learner's function that "file.py:function" names.
+
+    Raises:
+        ValueError: there is no such file or function, or the file raises.
+    """
+    file, _, name = text.rpartition(":")
+    if not file:
+        raise ValueError(f"the function must be given as file.py:function, got {text!r}")
+    path = Path(file).resolve()
+    if not path.is_file():
+        raise ValueError(f"there is no file {file}")
+    sys.path.insert(0, str(path.parent))  # as for `python file.py`; the function may import later, when it is called
+    try:
+        found = runpy.run_path(str(path))
+    except (Exception, SystemExit) as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        place = f"{file}, line {lines[-1]}" if lines else file
+        raise ValueError(f"{place}: {type(error).__name__}: {error}".rstrip(": ")) from None
+    if not callable(found.get(name)):
+        functions = [n for n, value in found.items() if getattr(value, "__module__", None) == found["__name__"]]
+        raise ValueError(f"{file} has no function {name!r}; it has {', '.join(functions) or 'none'}")
+    return found[name]
 
 
 def call(name: str, function: Answer, given: dict) -> object:
