@@ -3,8 +3,7 @@
     from l2l import check
     check.meta_gradient(my_meta_gradient)
 
-It may import the mathematics and `l2l.evaluate`, nothing else of `l2l`. Begin with `exercise.py`, then the file of a
-chapter: the check of the exercise ex-hvp is in `line_10.py`, and `EXERCISES` has them all, each with its mistakes.
+or, from a command line, `python -m l2l check meta_gradient answers.py:my_meta_gradient`.
 
 A check prints one line where the function is right, and raises `Failed` where it is not. The message says what was
 expected and by how much the answer is off; an answer that equals that of a known mistake in every case gets the
@@ -12,6 +11,10 @@ mistake's name. Each call has copies of its own. Parameters come as the dict of 
 with `requires_grad`; where they are the answer, a dict, a sequence in the same order or one flat vector will do.
 `seed` repeats the cases of an earlier run.
 """
+
+# An exercise is data: how to draw its cases, the right answer, and each mistake with the sentence that names it.
+# Begin with exercise.py, then read the file of a chapter: the check of ex-hvp is hessian_vector_product in line_10.py.
+# The package imports the mathematics and l2l.evaluate, and nothing else of l2l.
 
 from l2l.check.answers import Failed
 from l2l.check.bilevel import adapt, best_start, meta_loss

@@ -45,23 +45,16 @@ def diagnosis(
 
 def factor(answers: list[Tensor], others: Iterable[Tensor]) -> float | None:
     """The number c with answers = c · others in every case; exactly 1 within the tolerance; None without one."""
-    pairs = []
+    c = None
     for a, o in zip(
         answers, others, strict=True
     ):  # where others are computed one by one, the first case mostly ends it
-        if not (equals(a, o) or equals(a, _ratio(a, o) * o.double())):
+        o = o.double()
+        if c is None:
+            c = 1 if equals(a, o) else ((a.double() @ o) / (o @ o)).item()  # of the least squares ‖a - c·o‖²
+        if not equals(a, c * o):
             return None
-        pairs.append((a, o))
-    if all(equals(a, o) for a, o in pairs):
-        return 1
-    c = _ratio(*(torch.cat(values) for values in zip(*pairs, strict=True)))
-    return c if abs(c - 1) > 1e-2 and all(equals(a, c * o.double()) for a, o in pairs) else None
-
-
-def _ratio(a: Tensor, o: Tensor) -> float:
-    """c of the least squares ‖a - c·o‖²."""
-    a, o = a.double(), o.double()
-    return ((a @ o) / (o @ o)).item()
+    return c if c == 1 or abs(c - 1) > 1e-2 else None
 
 
 def in_words(times: float, case: dict) -> str:

@@ -15,17 +15,7 @@ from l2l.check.sandbox import call, copies, unchanged
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Exercise:
-    """The check of an exercise: call it with a learner's function.
-
-    It prints one line where the function is right.
-
-    Args:
-        function: the learner's.
-        seed: repeats the cases of an earlier run.
-
-    Raises:
-        Failed: the function is not right; the message says how.
-    """
+    """The check of an exercise, to be called with a learner's function."""
 
     name: str
     """Under which `l2l.check` has it."""
@@ -49,6 +39,15 @@ class Exercise:
         return f"check.{self.name}(function, *, seed=None)"
 
     def __call__(self, function: Answer, *, seed: int | None = None) -> None:
+        """Print one line if the function is right.
+
+        Args:
+            function: the learner's.
+            seed: repeats the cases of an earlier run.
+
+        Raises:
+            Failed: the function is not right; the message says how.
+        """
         self.examine(function, seed)
         if self.then is not None:
             self.then(function, seed=seed)
