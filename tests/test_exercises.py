@@ -1,7 +1,9 @@
 """Every mistake that a check knows is named when it is made, and no two of an exercise are the same."""
 
+import importlib
 import inspect
 import itertools
+import pkgutil
 import pydoc
 import re
 import subprocess
@@ -93,8 +95,11 @@ def test_every_factor_is_named(exercise):
         assert message.splitlines()[-1] == f"  It is the expected answer {words}."
 
 
-def test_the_registry_is_what_the_package_shows():
-    assert {name: getattr(check, name) for name in EXERCISES} == EXERCISES
+def test_the_registry_holds_every_exercise_of_the_chapters():
+    modules = [importlib.import_module(f"l2l.check.{found.name}") for found in pkgutil.iter_modules(check.__path__)]
+    named = {name: v for module in modules for name, v in vars(module).items() if isinstance(v, check.Exercise)}
+    assert {name: getattr(check, name) for name in EXERCISES} == EXERCISES == named
+    assert all(exercise.name == name for name, exercise in named.items())
     assert {"EXERCISES", "Exercise", "Failed", *EXERCISES} == set(check.__all__)
 
 

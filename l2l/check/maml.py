@@ -1,5 +1,7 @@
 """The exercise of the chapter on MAML: the curve of adaptation."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -16,7 +18,7 @@ def query_curve(theta: Params, batch: Batch, alpha: float, steps: int) -> Tensor
     return curve(theta, batch, alpha=alpha, steps=steps).query.mean(1)
 
 
-def task_after_task(next_start: Answer, **options) -> Answer:
+def task_after_task(next_start: Callable[[Params, Params], Params], **options) -> Answer:
     """The curve of one who starts each task at `next_start(theta, phi)` of the task before it."""
 
     def errors(theta, batch, alpha, steps):

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from scipy.special import stdtrit
 from torch import Tensor
@@ -18,7 +19,7 @@ def pairs_case(i: int, generator: torch.Generator) -> dict:
     return {"a": common + uniform(generator, 0, 1, 4 + i), "b": common + uniform(generator, 0, 1, 4 + i)}
 
 
-def interval(a: Tensor, b: Tensor) -> tuple[float, float]:
+def interval(a: Tensor, b: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return confidence_interval(a - b)
 
 
@@ -30,7 +31,7 @@ def t(n: int, probability: float = 0.975) -> float:
 def wider(times: Callable[[int], float]) -> Answer:
     """The interval, `times(N)` as wide."""
 
-    def mistaken(a: Tensor, b: Tensor) -> tuple[float, float]:
+    def mistaken(a: Tensor, b: Tensor) -> tuple[np.ndarray, np.ndarray]:
         mean, half = interval(a, b)
         return mean, half * times(len(a))
 
