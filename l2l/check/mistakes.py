@@ -74,13 +74,13 @@ def taken(support: str, query: str) -> Callable[[Batch], Batch]:
     def take(batch: Batch) -> Batch:
         x_support, y_support = (getattr(batch, f"{axis}_{support}") for axis in "xy")
         x_query, y_query = (getattr(batch, f"{axis}_{query}") for axis in "xy")
-        return Batch(x_support, y_support, x_query, y_query, batch.amplitude, batch.phase)
+        return batch._replace(x_support=x_support, y_support=y_support, x_query=x_query, y_query=y_query)
 
     return take
 
 
 def only(task: int) -> Callable[[Batch], Batch]:
-    return lambda batch: Batch(*(values[[task]] for values in batch))
+    return lambda batch: type(batch)(*(values[[task]] for values in batch))
 
 
 def merged(batch: Batch) -> Batch:
