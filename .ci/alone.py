@@ -19,8 +19,8 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
 READERS = ["torch", "numpy", "matplotlib", "ipywidgets", "ipykernel"]
-LIBRARY_TESTS = ["adam", "check", "cli", "evaluate", "graph", "methods", "net", "plots", "run", "stats", "tasks",
-                 "train", "widgets"]  # fmt: skip
+LIBRARY_TESTS = ["adam", "check", "check_command", "cli", "evaluate", "exercises", "graph", "methods", "net", "plots",
+                 "run", "sandbox", "stats", "tasks", "train", "widgets"]  # fmt: skip
 
 
 def installed(python: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The command line: `python -m l2l train` and `python -m l2l evaluate`."""
+"""The command line: `python -m l2l train`, `python -m l2l evaluate` and `python -m l2l check`."""
 
 import argparse
 import io
@@ -9,14 +9,16 @@ import warnings
 from dataclasses import fields
 from pathlib import Path
 
+from l2l.check import EXERCISES, Failed
+from l2l.check.sandbox import from_file
 from l2l.config import TrainConfig
 from l2l.evaluate import OPTIMIZERS
 from l2l.methods import METHODS
 from l2l.run import Run, check_writable
 from l2l.train import train
-from l2l.validation import rate, whole
+from l2l.validation import one_of, rate, whole
 
-DIVERGED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+DIVERGED, WRONG, BAD_INPUT, INTERRUPTED = 1, 1, 2, 130
 MOST_SEEDS = 10_000  # in one range; more is a slip of the pen
 
 
@@ -49,7 +51,8 @@ def parser() -> argparse.ArgumentParser:
         epilog="examples:\n"
         "  python -m l2l train maml --iterations 15000 --seeds 0-4 --out runs/maml.safetensors\n"
         "  python -m l2l evaluate runs/*.safetensors --figures figures\n"
-        "exit status: 0 done, 1 training diverged, 2 bad input, 130 interrupted",
+        "  python -m l2l check meta_gradient answers.py:my_meta_gradient\n"
+        "exit status: 0 done, 1 training diverged or an answer is wrong, 2 bad input, 130 interrupted",
         **formats,
     )
     commands = top.add_subparsers(dest="command", required=True)
@@ -105,6 +108,17 @@ def parser() -> argparse.ArgumentParser:
     e.add_argument("--half-axis", action="store_true", help="draw support points from the right half of the axis only")
     e.add_argument("--figures", type=Path, metavar="DIR", help="also draw the three figures into this folder")
     e.add_argument("--json", action="store_true", help="print JSON instead of the table")
+
+    c = commands.add_parser(
+        "check",
+        help="check an answer to an exercise of the book",
+        description="Check a function that answers an exercise, as `check.NAME(function)` does in a notebook.\n"
+        "Without a name, list the exercises.",
+        **formats,
+    )
+    c.add_argument("exercise", nargs="?", metavar="NAME", help="such as meta_gradient")
+    c.add_argument("function", nargs="?", metavar="FILE:FUNCTION", help="such as answers.py:my_meta_gradient")
+    c.add_argument("--seed", type=int, metavar="X", help="repeat the cases of an earlier run")
     return top
 
 
@@ -157,12 +171,28 @@ def run_evaluate(args: argparse.Namespace) -> None:
             print(f"drew {path}", file=sys.stderr)
 
 
+def run_check(args: argparse.Namespace) -> int:
+    if args.exercise is None:
+        for name, exercise in EXERCISES.items():
+            print(f"{name:{max(map(len, EXERCISES))}}  {exercise.__doc__.partition(chr(10))[0].removeprefix('Check ')}")
+        return 0
+    exercise = EXERCISES[one_of("the exercise", args.exercise, EXERCISES)]
+    if args.function is None:
+        raise ValueError(f"check {args.exercise} needs a function, such as answers.py:my_{args.exercise}")
+    try:
+        exercise(from_file(args.function), seed=args.seed)
+    except Failed as failure:
+        print(failure)
+        return WRONG
+    return 0
+
+
 def main(argv: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without ± is no reason to fail
     args = parser().parse_args(argv)
     try:
-        run_train(args) if args.command == "train" else run_evaluate(args)
+        return {"train": run_train, "evaluate": run_evaluate, "check": run_check}[args.command](args) or 0
     except FloatingPointError as error:
         print(f"l2l: {error}", file=sys.stderr)
         return DIVERGED
@@ -176,7 +206,6 @@ def main(argv: list[str] | None = None) -> int:
         resumable = args.command == "train" and args.out
         print("l2l: interrupted" + ("; --resume continues" if resumable else ""), file=sys.stderr)
         return INTERRUPTED
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,50 @@
+"""Checks of the exercises: each runs a learner's function on fresh random cases, and says what is wrong with it::
+
+    from l2l import check
+    check.meta_gradient(my_meta_gradient)
+
+or, from a command line, `python -m l2l check meta_gradient answers.py:my_meta_gradient`.
+
+A check prints one line where the function is right, and raises `Failed` where it is not. The message says what was
+expected and by how much the answer is off; an answer that equals that of a known mistake in every case gets the
+mistake's name. Each call has copies of its own. Parameters come as the dict of `l2l.init_params`, in float64 and
+with `requires_grad`; where they are the answer, a dict, a sequence in the same order or one flat vector will do.
+`seed` repeats the cases of an earlier run.
+"""
+
+# An exercise is data: how to draw its cases, the right answer, and each mistake with the sentence that names it.
+# Begin with exercise.py, then read the file of a chapter: the check of ex-hvp is hessian_vector_product in line_10.py.
+# The package imports the mathematics and l2l.evaluate, and nothing else of l2l.
+
+from l2l.check.answers import Failed
+from l2l.check.bilevel import adapt, best_start, meta_loss
+from l2l.check.exercise import Exercise
+from l2l.check.few_shot import fit_sinusoid, sample_tasks
+from l2l.check.fomaml import fomaml_gradient, reptile_direction
+from l2l.check.line_10 import hessian_vector_product, meta_gradient, unrolled_product
+from l2l.check.maml import adaptation_curve
+from l2l.check.pretraining import best_single_function, pretrain_gradient
+from l2l.check.three_compared import paired_interval
+
+EXERCISES = {
+    exercise.name: exercise
+    for exercise in (
+        sample_tasks,
+        fit_sinusoid,
+        adapt,
+        meta_loss,
+        best_start,
+        hessian_vector_product,
+        unrolled_product,
+        meta_gradient,
+        adaptation_curve,
+        fomaml_gradient,
+        reptile_direction,
+        pretrain_gradient,
+        best_single_function,
+        paired_interval,
+    )
+}
+"""Every exercise by its name, in the order of the book."""
+
+__all__ = ["EXERCISES", "Exercise", "Failed", *EXERCISES]

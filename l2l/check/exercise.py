@@ -1,0 +1,98 @@
+"""An exercise: random cases, an oracle, and the mistakes that are known of it."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from l2l.check.answers import Answer, Failed, deviation, equals, formed, numbers
+from l2l.check.cases import CASES, seeded
+from l2l.check.diagnosis import described, diagnosis, factor, shown
+from l2l.check.sandbox import call, copies, unchanged
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Exercise:
+    """The check of an exercise, to be called with a learner's function."""
+
+    name: str
+    """Under which `l2l.check` has it."""
+    doc: str
+    """What the learner's function is to do, for `help`."""
+    case: Callable[[int, torch.Generator], dict]
+    """Draws the arguments of case i, by name, in the order in which they are passed."""
+    oracle: Answer
+    """Gives the right answer."""
+    mistakes: Mapping[str, Answer]
+    """What to tell the learner → the function that makes the mistake."""
+    observed: Callable[[list[Tensor], dict], Tensor] | None = None
+    """Makes of an answer's tensors and the arguments what is compared; the answer's own numbers unless given."""
+    then: "Exercise | None" = None
+    """Looks at the function once more, where it is right so far."""
+
+    def __post_init__(self):
+        object.__setattr__(self, "__doc__", inspect.cleandoc(self.doc))
+
+    def __repr__(self) -> str:
+        return f"check.{self.name}(function, *, seed=None)"
+
+    def __call__(self, function: Answer, *, seed: int | None = None) -> None:
+        """Print one line if the function is right.
+
+        Args:
+            function: the learner's.
+            seed: repeats the cases of an earlier run.
+
+        Raises:
+            Failed: the function is not right; the message says how.
+        """
+        self.examine(function, seed)
+        if self.then is not None:
+            self.then(function, seed=seed)
+
+    def examine(self, function: Answer, seed: int | None) -> None:
+        """Compare a learner's function with the oracle on random cases, and its answers with those of mistakes."""
+        seed, generator = seeded(seed)
+        cases = [self.case(i, generator) for i in range(CASES)]
+        rights = [self.oracle(**copies(case)) for case in cases]
+
+        def in_each_case(answer: Callable[[dict], object]) -> Iterator[Tensor]:
+            for case, right in zip(cases, rights, strict=True):
+                yield self.compared(answer, case, right)
+
+        expected = list(in_each_case(lambda given: self.oracle(**given)))
+        answers = list(in_each_case(lambda given: call(self.name, function, given)))
+        for case, answer, right in zip(cases, answers, expected, strict=True):
+            if not answer.isfinite().all() and right.isfinite().all():
+                nan = "the answer holds infinite or undefined values (inf or nan)"
+                raise Failed(f"{self.name}: {nan}, {described(case)}.")
+        off = [deviation(answer, right) for answer, right in zip(answers, expected, strict=True)]
+        wrong = [i for i in range(CASES) if not equals(answers[i], expected[i])]
+        if not wrong:
+            print(f"{self.name}: right in {CASES} of {CASES} random cases; largest relative deviation {max(off):.0e}.")
+            return
+        factors = {}
+        for mistake, mistaken in self.mistakes.items():
+            factors[mistake] = factor(answers, in_each_case(lambda given, mistaken=mistaken: mistaken(**given)))
+            if factors[mistake] == 1:
+                break
+        i = wrong[0]
+        lines = (
+            f"{self.name}: not right yet, in {len(wrong)} of {CASES} random cases (seed={seed} repeats them).",
+            f"  For example {described(cases[i])}:",
+            f"    expected {shown(expected[i])}",
+            f"    got      {shown(answers[i])}",
+            f"    relative error {off[i]:.2g}",
+            f"  {diagnosis(cases, answers, expected, factors)}",
+        )
+        raise Failed("\n".join(lines))
+
+    def compared(self, answer: Callable[[dict], object], case: dict, right: object) -> Tensor:
+        """One vector: what is compared of the answer in this case."""
+        given = copies(case)
+        output = answer(given)
+        unchanged(self.name, case, given)
+        tensors = formed(self.name, output, right)
+        return numbers(self.observed(tensors, given) if self.observed else tensors)

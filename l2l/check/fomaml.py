@@ -1,0 +1,117 @@
+"""The exercises of the chapter on first-order methods: FOMAML and Reptile."""
+
+from torch import Tensor
+from torch.func import grad
+
+import l2l.methods as methods
+from l2l.check.cases import SHOTS, SIZES, batch_case, task_case
+from l2l.check.exercise import Exercise
+from l2l.check.mistakes import (
+    CARRIED_ON,
+    CLIMBS,
+    TURNED,
+    altered,
+    carried_on,
+    climbing,
+    miscounted,
+    negative_mse,
+    taken,
+    turned,
+    usual,
+)
+from l2l.net import Params, flatten, mse, unflatten
+from l2l.tasks import Batch
+
+
+def first_order(theta: Params, batch: Batch, alpha: float, steps: int) -> Params:
+    return methods.fomaml(theta, batch, alpha=alpha, steps=steps).grads
+
+
+def full(theta, batch, alpha, steps):
+    return methods.maml(theta, batch, alpha=alpha, steps=steps).grads
+
+
+def carried_on_gradient(theta, batch, alpha, steps):
+    return grad(carried_on)(theta, batch, alpha, steps, first_order=True)
+
+
+def inner_gradient_left(theta, batch, alpha, steps):
+    left = first_order(theta, taken("support", "support")(batch), alpha, steps - 1)
+    return flatten(first_order(theta, batch, alpha, steps)) + flatten(left)
+
+
+fomaml_gradient = Exercise(
+    name="fomaml_gradient",
+    doc="""Check f(theta, batch, alpha, steps) → mean_i ∇L(θ_i^(K); query_i), the first-order gradient, like theta.
+
+    Source: Finn et al. (2017), section 5.2.
+    """,
+    case=batch_case,
+    oracle=first_order,
+    mistakes={
+        "It is the full gradient of MAML: the inner gradients are not constants yet.": full,
+        CLIMBS: climbing(methods.fomaml),
+        CARRIED_ON: carried_on_gradient,
+        "It looks like the last inner gradient left in .grad: .backward() adds to what is there.": inner_gradient_left,
+        TURNED: turned(first_order),
+        **usual(first_order),
+        **miscounted(first_order),
+    },
+)
+
+
+def adapted(theta: Params, x: Tensor, y: Tensor, alpha: float, steps: int) -> Tensor:
+    return flatten(methods.adapt(theta, x, y, alpha=alpha, steps=steps))
+
+
+def moved(theta: Params, x: Tensor, y: Tensor, alpha: float, steps: int) -> Tensor:
+    """θ - θ^(K)."""
+    return flatten(theta) - adapted(theta, x, y, alpha, steps)
+
+
+def direction(theta: Params, x: Tensor, y: Tensor, alpha: float, steps: int) -> Params:
+    return unflatten(moved(theta, x, y, alpha, steps) / alpha, SIZES)
+
+
+def backwards(theta, x, y, alpha, steps):
+    return -moved(theta, x, y, alpha, steps) / alpha
+
+
+def per_step(theta, x, y, alpha, steps):
+    return moved(theta, x, y, alpha, steps) / alpha / steps
+
+
+def gradient_at_phi(theta, x, y, alpha, steps):
+    return grad(mse)(methods.adapt(theta, x, y, alpha=alpha, steps=steps), x, y)
+
+
+def of_sums(theta, x, y, alpha, steps):
+    return moved(theta, x, y, SHOTS * alpha, steps) / alpha
+
+
+def upwards(theta, x, y, alpha, steps):
+    phi = methods.adapt(theta, x, y, alpha=alpha, steps=steps, loss=negative_mse)
+    return (flatten(theta) - flatten(phi)) / alpha
+
+
+reptile_direction = Exercise(
+    name="reptile_direction",
+    doc="""Check f(theta, x, y, alpha, steps) → (θ - θ^(K))/α, what Reptile descends on one task, like theta.
+
+    Source: Nichol et al. (2018).
+    """,
+    case=task_case,
+    oracle=direction,
+    mistakes={
+        "The division by α is missing.": moved,
+        "It has the wrong sign: a descent must go towards φ.": backwards,
+        "It divides by the number of steps as well.": per_step,
+        "It is the gradient at θ: one step's worth, however many there are.": altered(direction, steps=lambda K: 1),
+        "It is the gradient at φ; Reptile takes the whole way.": gradient_at_phi,
+        "It took one step too few.": altered(direction, steps=lambda K: K - 1),
+        "It took one step too many.": altered(direction, steps=lambda K: K + 1),
+        "It looks like a sum over the points where L is their mean.": of_sums,
+        CLIMBS: upwards,
+        "It returns φ itself.": adapted,
+    },
+)

@@ -1,0 +1,60 @@
+"""The exercise of the chapter on MAML: the curve of adaptation."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from l2l.check.answers import Answer
+from l2l.check.cases import TASKS, batch_case
+from l2l.check.exercise import Exercise
+from l2l.check.mistakes import CARRIED_ON, negative_mse, path, usual
+from l2l.evaluate import adaptation_curve as curve
+from l2l.net import Params, mse
+from l2l.tasks import Batch
+
+
+def query_curve(theta: Params, batch: Batch, alpha: float, steps: int) -> Tensor:
+    return curve(theta, batch, alpha=alpha, steps=steps).query.mean(1)
+
+
+def task_after_task(next_start: Callable[[Params, Params], Params], **options) -> Answer:
+    """The curve of one who starts each task at `next_start(theta, phi)` of the task before it."""
+
+    def errors(theta, batch, alpha, steps):
+        total = torch.zeros(steps + 1, dtype=torch.float64)
+        for x_support, y_support, x_query, y_query in zip(*batch[:4], strict=True):
+            points = path(theta, x_support, y_support, alpha, steps, **options)
+            total += torch.stack([mse(phi, x_query, y_query) for phi in points]) / TASKS
+            theta = next_start(theta, points[-1])
+        return total
+
+    return errors
+
+
+def from_the_first_step(theta, batch, alpha, steps):
+    return query_curve(theta, batch, alpha, steps + 1)[1:]
+
+
+def all_at_start(theta, batch, alpha, steps):
+    return torch.stack([query_curve(theta, batch, k * alpha, 1)[1] for k in range(steps + 1)])
+
+
+adaptation_curve = Exercise(
+    name="adaptation_curve",
+    doc="""Check f(theta, batch, alpha, steps) → [steps+1], the query error after 0, 1, … steps, mean over tasks.
+
+    Source: Finn et al. (2017), figure 3.
+    """,
+    case=batch_case,
+    oracle=query_curve,
+    mistakes={
+        "The steps climb: they take minus α times the gradient.": task_after_task(
+            lambda theta, phi: theta, loss=negative_mse
+        ),
+        CARRIED_ON: task_after_task(lambda theta, phi: phi),
+        "It starts after the first step; the first entry is the error at theta itself.": from_the_first_step,
+        "Every inner gradient looks taken at θ; step k takes it at θ^(k-1).": all_at_start,
+        **usual(query_curve),
+    },
+)

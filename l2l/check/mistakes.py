@@ -1,0 +1,133 @@
+"""Mistakes that several exercises share: each function here answers as one who makes the mistake."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+import l2l.methods as methods
+from l2l.check.answers import Answer
+from l2l.check.cases import QUERY, SHOTS, SIZES, TASKS
+from l2l.net import Params, flatten, mse, unflatten
+from l2l.tasks import Batch
+
+TURNED = "W2 looks transposed: here W is [in, out], where torch.nn.Linear keeps [out, in]."
+CLIMBS = "The inner steps climb: they take minus α times the gradient."
+CARRIED_ON = "Each task starts where the last one ended; every task must start at theta."
+
+
+def altered(answer: Answer, **changes: Callable) -> Answer:
+    """The same, of other arguments: `altered(f, steps=lambda K: 1)` takes one step, whatever it is given."""
+    return lambda **case: answer(**case | {name: change(case[name]) for name, change in changes.items()})
+
+
+def vector(answer: Params | Tensor) -> Tensor:
+    return flatten(answer) if isinstance(answer, dict) else answer
+
+
+def scaled(answer: Answer, factor: float) -> Answer:
+    return lambda **case: factor * vector(answer(**case))
+
+
+def turned(answer: Answer) -> Answer:
+    """With the square matrix W2 transposed, as torch.nn.Linear keeps it."""
+
+    def mistaken(**case) -> Params:
+        found = unflatten(vector(answer(**case)), SIZES)
+        return found | {"W2": found["W2"].mT}
+
+    return mistaken
+
+
+def negative_mse(theta: Params, x: Tensor, y: Tensor) -> Tensor:
+    """The loss of one who takes plus for minus."""
+    return -mse(theta, x, y)
+
+
+def climbing(method: Answer) -> Answer:
+    """The gradient of `method` at the end of inner steps that climb."""
+    return lambda theta, batch, alpha, steps: (
+        -flatten(method(theta, batch, alpha=alpha, steps=steps, loss=negative_mse).grads)
+    )
+
+
+def path(theta: Params, x: Tensor, y: Tensor, alpha: float, steps: int, **options) -> list[Params]:
+    """θ^(0), …, θ^(K)."""
+    found = [theta]
+    for _ in range(steps):
+        found.append(methods.adapt(found[-1], x, y, alpha=alpha, steps=1, **options))
+    return found
+
+
+def carried_on(theta: Params, batch: Batch, alpha: float, steps: int, first_order: bool = False) -> Tensor:
+    """The meta-loss if each task starts where the last one ended."""
+    total = torch.zeros(())
+    for x_support, y_support, x_query, y_query in zip(*batch[:4], strict=True):
+        theta = methods.adapt(theta, x_support, y_support, alpha=alpha, steps=steps, first_order=first_order)
+        total = total + mse(theta, x_query, y_query) / TASKS
+    return total
+
+
+def taken(support: str, query: str) -> Callable[[Batch], Batch]:
+    """With these points in place of the support and of the query points."""
+
+    def take(batch: Batch) -> Batch:
+        x_support, y_support = (getattr(batch, f"{axis}_{support}") for axis in "xy")
+        x_query, y_query = (getattr(batch, f"{axis}_{query}") for axis in "xy")
+        return batch._replace(x_support=x_support, y_support=y_support, x_query=x_query, y_query=y_query)
+
+    return take
+
+
+def only(task: int) -> Callable[[Batch], Batch]:
+    return lambda batch: type(batch)(*(values[[task]] for values in batch))
+
+
+def merged(batch: Batch) -> Batch:
+    """Every task with the support points of all."""
+    x, y = (values.reshape(1, -1, 1).expand(TASKS, -1, 1) for values in (batch.x_support, batch.y_support))
+    return batch._replace(x_support=x, y_support=y)
+
+
+def usual(answer: Answer) -> Mapping[str, Answer]:
+    """What goes wrong in functions of (theta, batch, alpha, steps)."""
+
+    def steps_as_long_as(alpha: Callable[[float], float]) -> Answer:
+        return altered(answer, alpha=alpha)
+
+    def on(support: str, query: str) -> Answer:
+        return altered(answer, batch=taken(support, query))
+
+    half_steps, long_steps = steps_as_long_as(lambda alpha: alpha / 2), steps_as_long_as(lambda alpha: SHOTS * alpha)
+    return {
+        "It adapts to the query points; query stands where support should.": on("query", "query"),
+        "It measures on the support points; support stands where query should.": on("support", "support"),
+        "Support and query points have changed places.": on("query", "support"),
+        "It is taken at θ instead of φ, as if before adaptation: φ is not used.": steps_as_long_as(lambda alpha: 0.0),
+        "The inner loss looks like a sum over the points where it should be their mean.": long_steps,
+        "Both losses look like sums over the points where they should be their means.": scaled(long_steps, QUERY),
+        "The losses look like half the squared error; L is the mean of (f(x) - y)², without a half.": (
+            scaled(half_steps, 0.5)
+        ),
+        "The inner steps look half as long: L is the mean of (f(x) - y)², without a half.": half_steps,
+        "The inner steps look as if α were 1: is it missing?": steps_as_long_as(lambda alpha: 1.0),
+        "One φ seems to serve all tasks, adapted to their points together; each task has its own.": (
+            altered(answer, batch=merged)
+        ),
+        "It is that of one task only, the first; the answer is the mean over tasks.": altered(answer, batch=only(0)),
+        "It is that of one task only, the last; the answer is the mean over tasks.": altered(answer, batch=only(-1)),
+    }
+
+
+def miscounted(answer: Answer) -> Mapping[str, Answer]:
+    """What goes wrong with the inner steps in functions of (theta, batch, alpha, steps)."""
+
+    def at_start(theta: Params, batch: Batch, alpha: float, steps: int) -> object:
+        return answer(theta=theta, batch=batch, alpha=steps * alpha, steps=1)
+
+    return {
+        "It takes one inner step, whatever steps says.": altered(answer, steps=lambda K: 1),
+        "It took one inner step too few.": altered(answer, steps=lambda K: K - 1),
+        "It took one inner step too many.": altered(answer, steps=lambda K: K + 1),
+        "Every inner gradient looks taken at θ; step k takes it at θ^(k-1).": at_start,
+    }

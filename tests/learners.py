@@ -1,0 +1,430 @@
+"""Answers to the exercises as learners may write them, right and wrong; nothing here calls what it checks."""
+
+import math
+
+import numpy as np
+import scipy.integrate
+import scipy.stats
+import torch
+from torch.func import functional_call, grad, vmap
+
+import l2l
+from l2l import mse
+from l2l.check.cases import SIZES
+from l2l.net import flatten, mlp, unflatten
+
+
+def tasks_of(batch):
+    return list(zip(batch.x_support, batch.y_support, batch.x_query, batch.y_query, strict=True))
+
+
+# meta_gradient by autograd, with every way to go wrong as a switch.
+def by_autograd(
+    create_graph=True,
+    detach=False,
+    swap=False,
+    reduce="mean",
+    inner_sum=False,
+    sign=-1,
+    carry=False,
+    truncate=False,
+    half=False,
+    points_sum=False,
+):
+    def mse(params, x, y):
+        return l2l.mse(params, x, y) * (0.5 if half else 1) * (len(x) if points_sum else 1)
+
+    def meta_gradient(theta, batch, alpha, steps):
+        total, phi = 0, theta
+        for xs, ys, xq, yq in tasks_of(batch):
+            if swap:
+                xs, ys, xq, yq = xq, yq, xs, ys
+            phi = phi if carry else theta
+            for step in range(steps):
+                if truncate:  # θ's own value where the last step starts, and the derivative of that step alone
+                    start = theta if step == 0 else {n: phi[n].detach() + theta[n] - theta[n].detach() for n in phi}
+                    phi = start
+                loss = mse(phi, xs, ys) * (len(xs) if inner_sum else 1)
+                gradients = torch.autograd.grad(loss, list(phi.values()), create_graph=create_graph)
+                if detach:
+                    gradients = [g.detach() for g in gradients]
+                phi = {n: p + sign * alpha * g for (n, p), g in zip(phi.items(), gradients, strict=True)}
+            total = total + mse(phi, xq, yq)
+        total = total / len(batch.x_support) if reduce == "mean" else total
+        return torch.autograd.grad(total, list(theta.values()))
+
+    return meta_gradient
+
+
+def by_functional_transforms(theta, batch, alpha, steps):
+    def loss(theta, xs, ys, xq, yq):
+        for _ in range(steps):
+            theta = {n: theta[n] - alpha * g for n, g in grad(mse)(theta, xs, ys).items()}
+        return mse(theta, xq, yq)
+
+    return grad(lambda t: vmap(loss, (None, 0, 0, 0, 0))(t, *batch[:4]).mean())(theta)
+
+
+def by_finite_differences(theta, batch, alpha, steps):
+    def loss(vector):
+        total = 0
+        for xs, ys, xq, yq in tasks_of(batch):
+            phi = unflatten(vector, SIZES)
+            for _ in range(steps):
+                phi = {n: phi[n] - alpha * g for n, g in grad(mse)(phi, xs, ys).items()}
+            total += mse(phi, xq, yq) / len(batch.x_support)
+        return total.item()
+
+    start, small = flatten(theta).detach(), 1e-6
+    return np.array(
+        [
+            (loss(start + small * e) - loss(start - small * e)) / (2 * small)
+            for e in torch.eye(len(start), dtype=start.dtype)
+        ]
+    )
+
+
+def through_a_module(theta, batch, alpha, steps):  # .backward(), float32 and a torch.nn module
+    net = torch.nn.Sequential(
+        torch.nn.Linear(1, 8), torch.nn.ReLU(), torch.nn.Linear(8, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1)
+    )
+    names = [n for n, _ in net.named_parameters()]
+    start = [p.detach().float().mT.clone() if p.ndim == 2 else p.detach().float() for p in theta.values()]
+    start = [p.requires_grad_() for p in start]
+    for xs, ys, xq, yq in tasks_of(batch):
+        phi = start
+        for _ in range(steps):
+            loss = torch.nn.functional.mse_loss(
+                functional_call(net, dict(zip(names, phi, strict=True)), (xs.float(),)), ys.float()
+            )
+            phi = [p - alpha * g for p, g in zip(phi, torch.autograd.grad(loss, phi, create_graph=True), strict=True)]
+        out = functional_call(net, dict(zip(names, phi, strict=True)), (xq.float(),))
+        (torch.nn.functional.mse_loss(out, yq.float()) / len(batch.x_support)).backward()
+    return {n: p.grad.mT if p.ndim == 2 else p.grad for n, p in zip(theta, start, strict=True)}
+
+
+def chain(order=lambda path: path[::-1], sign=-1):
+    """The product by explicit Hessian matrices."""
+
+    def meta_gradient(theta, batch, alpha, steps):
+        total = 0
+        for xs, ys, xq, yq in tasks_of(batch):
+
+            def loss(v, x=xs, y=ys):
+                return mse(unflatten(v, SIZES), x, y)
+
+            path = [flatten(theta).detach()]
+            for _ in range(steps):
+                path.append(path[-1] - alpha * grad(loss)(path[-1]))
+            v = grad(loss)(path[-1], xq, yq)
+            for phi in order(path[:-1]):
+                v = v + sign * alpha * torch.func.jacrev(grad(loss))(phi) @ v
+            total = total + v / len(batch.x_support)
+        return total
+
+    return meta_gradient
+
+
+def gradient_at_phi(reduce=torch.mean, into="query"):
+    def fomaml(theta, batch, alpha, steps):
+        found = []
+        for xs, ys, xq, yq in tasks_of(batch):
+            phi = {n: p.detach().clone() for n, p in theta.items()}
+            for _ in range(steps):
+                g = grad(mse)(phi, xs, ys)
+                for n in phi:
+                    phi[n] -= alpha * g[n]
+            found.append(flatten(grad(mse)(phi, *((xq, yq) if into == "query" else (xs, ys)))))
+        return reduce(torch.stack(found), 0)
+
+    return fomaml
+
+
+def own_adapt(create_graph=True, data=False, points_sum=False, sign=-1, at_theta=False):
+    def adapt(theta, x, y, alpha, steps):
+        phi = dict(theta)
+        for _ in range(steps):
+            loss = ((mlp(phi, x) - y) ** 2).sum() if points_sum else ((mlp(phi, x) - y) ** 2).mean()
+            if at_theta:
+                loss = mse(theta, x, y)
+            at = theta if at_theta else phi
+            gradients = torch.autograd.grad(loss, list(at.values()), create_graph=create_graph)
+            phi = {n: p + sign * alpha * g for (n, p), g in zip(phi.items(), gradients, strict=True)}
+            if data:
+                phi = {n: p.data.requires_grad_() for n, p in phi.items()}
+        return phi
+
+    return adapt
+
+
+def own_meta_loss(theta, batch, alpha, steps, on="query", sign=-1, carry=False):
+    losses, phi = [], theta
+    for xs, ys, xq, yq in tasks_of(batch):
+        phi = own_adapt(sign=sign)(phi if carry else theta, xs, ys, alpha, steps)
+        losses.append(mse(phi, xq, yq) if on == "query" else mse(phi, xs, ys))
+    return sum(losses) / len(losses)
+
+
+def own_curve(carry=False, sign=-1, at_theta=False):
+    def curve(theta, batch, alpha, steps):
+        errors, start = np.zeros(steps + 1), theta
+        for xs, ys, xq, yq in tasks_of(batch):
+            phi = start
+            for k in range(steps + 1):
+                errors[k] += mse(phi, xq, yq).item() / len(batch.x_support)
+                if k < steps:
+                    at = theta if at_theta else phi
+                    phi = {n: (phi[n] + sign * alpha * g).detach() for n, g in grad(mse)(at, xs, ys).items()}
+            start = phi if carry else theta
+        return list(errors)
+
+    return curve
+
+
+def own_sample(
+    per_point=False,
+    anew=False,
+    turn=1.0,
+    low=0.1,
+    high=5,
+    support_from=-5,
+    query_to=5,
+    generator_used=True,
+    seeded=False,
+    leak=False,
+    one_x=False,
+    tied=False,
+    inf=False,
+):
+    def sample(tasks, shots, query, generator):
+        g = (generator.manual_seed(0) if seeded else generator) if generator_used else None
+
+        def u(low, high, *shape):
+            return low + (high - low) * torch.rand(*shape, generator=g)
+
+        width = shots if per_point else 1
+        A, b = u(low, high, tasks, width, 1), u(0, turn * math.pi, tasks, width, 1)
+        b = (A - low) / (high - low) * math.pi if tied else b
+        xs, xq = u(support_from, 5, tasks, shots, 1), u(-5, query_to, tasks, query, 1)
+        xs = xq[:, :shots] if leak else xs[:, :1].expand(-1, shots, 1) if one_x else xs
+        ys = A * torch.sin(xs + b) * (math.inf if inf else 1)
+        A, b = (u(0.1, 5, tasks, 1, 1), b[:, :1]) if anew else (A[:, :1], b[:, :1])
+        return xs, ys, xq, A * torch.sin(xq + b)
+
+    return sample
+
+
+def own_fit(angle=np.arctan2, length=np.hypot):
+    def fit(x, y):
+        basis = np.stack([np.sin(x.numpy()), np.cos(x.numpy())], 1)
+        p, q = np.linalg.lstsq(basis, y.numpy(), rcond=None)[0]
+        return length(p, q), angle(q, p)
+
+    return fit
+
+
+def own_hvp(theta, x, y, v):
+    g = torch.autograd.grad(mse(theta, x, y), list(theta.values()), create_graph=True)
+    return torch.autograd.grad(sum((a * b).sum() for a, b in zip(g, v.values(), strict=True)), list(theta.values()))
+
+
+def fit_by_qr(x, y):  # the numbers as tensors of one entry
+    Q, R = torch.linalg.qr(torch.stack([x.sin(), x.cos()], 1))
+    p, q = torch.linalg.solve_triangular(R, Q.mT @ y[:, None], upper=True)
+    return torch.hypot(p, q), torch.atan2(q, p)
+
+
+def hvp_backward(theta, x, y, v):  # what .backward() leaves in .grad, the first gradient and all
+    mse(theta, x, y).backward(create_graph=True)
+    sum((p.grad * v[n]).sum() for n, p in theta.items()).backward()
+    return {n: p.grad for n, p in theta.items()}
+
+
+def left_in_grad(theta, batch, alpha, steps):
+    for xs, ys, xq, yq in tasks_of(batch):
+        phi = dict(theta)
+        for _ in range(steps):
+            loss = mse(phi, xs, ys)
+            gradients = torch.autograd.grad(loss, list(phi.values()), create_graph=True)
+            loss.backward(inputs=list(theta.values()), retain_graph=True)  # to log it, say
+            phi = {n: p - alpha * g for (n, p), g in zip(phi.items(), gradients, strict=True)}
+        mse(phi, xq, yq).backward(inputs=list(theta.values()))
+    return {n: p.grad / len(batch.x_support) for n, p in theta.items()}
+
+
+def first_left_in_grad(theta, batch, alpha, steps):
+    """The loss before adaptation was logged, with .backward(), where the gradient is to be."""
+    for xs, ys, *_ in tasks_of(batch):
+        mse(theta, xs, ys).backward()
+    for (name, p), g in zip(theta.items(), by_autograd()(theta, batch, alpha, steps), strict=True):
+        theta[name].grad = p.grad / len(batch.x_support) + g
+    return {n: p.grad for n, p in theta.items()}
+
+
+def last_left_in_grad(theta, batch, alpha, steps):
+    """First-order MAML by .backward() at φ, after an inner step that left its gradient there."""
+    total = 0
+    for xs, ys, xq, yq in tasks_of(batch):
+        phi = {n: p.detach().clone().requires_grad_() for n, p in theta.items()}
+        for _ in range(steps):
+            for p in phi.values():
+                p.grad = None
+            mse(phi, xs, ys).backward()
+            for p in phi.values():
+                p.data -= alpha * p.grad
+        mse(phi, xq, yq).backward()
+        total = total + torch.cat([p.grad.flatten() for p in phi.values()]) / len(batch.x_support)
+    return total
+
+
+def first_powers(theta, batch, alpha, steps):
+    """g - α ΣH g by Hessian matrices."""
+    total = 0
+    for xs, ys, xq, yq in tasks_of(batch):
+
+        def loss(v, x=xs, y=ys):
+            return mse(unflatten(v, SIZES), x, y)
+
+        phi, H = flatten(theta).detach(), 0
+        for _ in range(steps):
+            H, phi = H + torch.func.jacrev(grad(loss))(phi), phi - alpha * grad(loss)(phi)
+        g = grad(loss)(phi, xq, yq)
+        total = total + (g - alpha * H @ g) / len(batch.x_support)
+    return total
+
+
+def on(function, support, query):
+    """The function, of a batch whose points have other roles."""
+
+    def confused(theta, batch, *rest):
+        xs, ys = (getattr(batch, f"{axis}_{support}") for axis in "xy")
+        xq, yq = (getattr(batch, f"{axis}_{query}") for axis in "xy")
+        return function(theta, batch._replace(x_support=xs, y_support=ys, x_query=xq, y_query=yq), *rest)
+
+    return confused
+
+
+def of_task(function, i):
+    return lambda theta, batch, *rest: function(theta, type(batch)(*(v[i : i + 1] for v in batch)), *rest)
+
+
+def all_at_theta(theta, batch, alpha, steps):
+    losses = []
+    for xs, ys, xq, yq in tasks_of(batch):
+        phi = theta
+        for _ in range(steps):
+            gradients = torch.autograd.grad(mse(theta, xs, ys), list(theta.values()), create_graph=True)
+            phi = {n: p - alpha * g for (n, p), g in zip(phi.items(), gradients, strict=True)}
+        losses.append(mse(phi, xq, yq))
+    return torch.autograd.grad(sum(losses) / len(losses), list(theta.values()))
+
+
+def one_phi(theta, batch, alpha, steps):
+    phi = own_adapt()(theta, batch.x_support.reshape(-1, 1), batch.y_support.reshape(-1, 1), alpha, steps)
+    loss = mse(phi, batch.x_query.reshape(-1, 1), batch.y_query.reshape(-1, 1))
+    return torch.autograd.grad(loss, list(theta.values()))
+
+
+def w2_turned(answer):
+    def turned(*a):
+        found = answer(*a)
+        named = found if isinstance(found, dict) else dict(zip(a[0], found, strict=True))
+        return {n: g.mT if n == "W2" else g for n, g in named.items()}
+
+    return turned
+
+
+def scaled(answer, factor):
+    return lambda *a: [factor * g for g in answer(*a)]
+
+
+def hvp_by_differences(theta, x, y, v):
+    def at(s):
+        return grad(mse)({n: p + s * v[n] for n, p in theta.items()}, x, y)
+
+    return {n: (a - b) / 2e-6 for (n, a), b in zip(at(1e-6).items(), at(-1e-6).values(), strict=True)}
+
+
+def gradient(theta, x, y):
+    return dict(zip(theta, torch.autograd.grad(mse(theta, x, y), list(theta.values())), strict=True))
+
+
+def outer_product(theta, x, y, v):
+    g = flatten(gradient(theta, x, y))
+    return torch.outer(g, g) @ flatten(v)
+
+
+def hvp_twice(theta, x, y, v):
+    return own_hvp(theta, x, y, dict(zip(theta, own_hvp(theta, x, y, v), strict=True)))
+
+
+def gauss_newton(theta, x, y, v):
+    J = torch.func.jacrev(lambda t: mlp(unflatten(t, SIZES), x)[:, 0])(flatten(theta))
+    return 2 / len(x) * J.mT @ (J @ flatten(v))
+
+
+def own_product(pick=lambda hessians: hessians):
+    def product(hessians, g, alpha):
+        M = torch.eye(len(g), dtype=g.dtype)
+        for H in pick(hessians):
+            M = M @ (torch.eye(len(g), dtype=g.dtype) - alpha * H)
+        return M @ g
+
+    return product
+
+
+def own_best_start(power, h_power=1, sign=-1):
+    def best(c, h, alpha, steps):
+        w = [float(hi) ** h_power * (1 + sign * alpha * float(hi)) ** (power * steps) for hi in h]
+        return sum(wi * float(ci) for wi, ci in zip(w, c, strict=True)) / sum(w)
+
+    return best
+
+
+def own_reptile(theta, x, y, alpha, steps, **slip):
+    phi = own_adapt(**slip)(theta, x, y, alpha, steps)
+    return {n: (theta[n] - phi[n]) / alpha for n in theta}
+
+
+def own_pretrain(theta, batch, on=("support", "query")):
+    x, y = (torch.cat([getattr(batch, f"{axis}_{part}") for part in on], 1).reshape(-1, 1) for axis in "xy")
+    mse(theta, x, y).backward()
+    return {n: p.grad for n, p in theta.items()}
+
+
+def two_means(divided_by=2):
+    def pretrain(theta, batch):
+        losses = [mse(theta, xs, ys) + mse(theta, xq, yq) for xs, ys, xq, yq in tasks_of(batch)]
+        return torch.autograd.grad(sum(losses) / len(losses) / divided_by, list(theta.values()))
+
+    return pretrain
+
+
+def by_quadrature(x, amplitude, phase):
+    b = np.linspace(*phase, 20_001)
+    mean = scipy.integrate.trapezoid(np.sin(x.numpy()[:, None] + b), b) / (phase[1] - phase[0])
+    return list(sum(amplitude) / 2 * mean)
+
+
+def by_scipy(a, b):
+    found = scipy.stats.ttest_rel(a.numpy(), b.numpy()).confidence_interval()
+    return (found.low + found.high) / 2, (found.high - found.low) / 2
+
+
+def own_interval(quantile, ddof=1, of=len):
+    """`quantile(N)` standard errors."""
+
+    def interval(a, b):
+        d = (a - b).numpy()
+        return d.mean(), quantile(len(d)) * np.std(d, ddof=ddof) / math.sqrt(of(d))
+
+    return interval
+
+
+def student(n, probability=0.975):
+    return scipy.stats.t.ppf(probability, n - 1)
+
+
+def unpaired(a, b):
+    found = scipy.stats.ttest_ind(a.numpy(), b.numpy()).confidence_interval()
+    return (found.low + found.high) / 2, (found.high - found.low) / 2
