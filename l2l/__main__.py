@@ -173,8 +173,9 @@ def run_evaluate(args: argparse.Namespace) -> None:
 
 def run_check(args: argparse.Namespace) -> int:
     if args.exercise is None:
+        width = max(map(len, EXERCISES))
         for name, exercise in EXERCISES.items():
-            print(f"{name:{max(map(len, EXERCISES))}}  {exercise.__doc__.partition(chr(10))[0].removeprefix('Check ')}")
+            print(f"{name:{width}}  {exercise.__doc__.partition(chr(10))[0].removeprefix('Check ')}")
         return 0
     exercise = EXERCISES[one_of("the exercise", args.exercise, EXERCISES)]
     if args.function is None:

@@ -73,8 +73,8 @@ def test_recorded_gradient_equals_a_naive_loop(generator, method, steps, dtype):
 
 
 def needs_compiler():
-    if "engine" in json.loads(os.environ.get("L2L_MACHINE", "{}")):
-        pytest.skip("this machine has another engine")
+    if json.loads(os.environ.get("L2L_MACHINE", "{}")).get("engine") == "compiled":
+        pytest.skip("this machine compiles each step alone")
     if shutil.which("g++") is None and shutil.which("clang++") is None:
         pytest.skip("no C++ compiler here")
     if not hasattr(torch._inductor.config.aot_inductor, "precompile_headers"):

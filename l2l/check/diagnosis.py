@@ -46,9 +46,7 @@ def diagnosis(
 def factor(answers: list[Tensor], others: Iterable[Tensor]) -> float | None:
     """The number c with answers = c · others in every case; exactly 1 within the tolerance; None without one."""
     c = None
-    for a, o in zip(
-        answers, others, strict=True
-    ):  # where others are computed one by one, the first case mostly ends it
+    for a, o in zip(answers, others, strict=True):  # one by one: the first case mostly ends it
         o = o.double()
         if c is None:
             c = 1 if equals(a, o) else ((a.double() @ o) / (o @ o)).item()  # of the least squares ‖a - c·o‖²

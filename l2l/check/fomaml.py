@@ -6,6 +6,7 @@ from torch.func import grad
 import l2l.methods as methods
 from l2l.check.cases import SHOTS, SIZES, batch_case, task_case
 from l2l.check.exercise import Exercise
+from l2l.check.line_10 import first_order, maml_gradient
 from l2l.check.mistakes import (
     CARRIED_ON,
     CLIMBS,
@@ -20,15 +21,6 @@ from l2l.check.mistakes import (
     usual,
 )
 from l2l.net import Params, flatten, mse, unflatten
-from l2l.tasks import Batch
-
-
-def first_order(theta: Params, batch: Batch, alpha: float, steps: int) -> Params:
-    return methods.fomaml(theta, batch, alpha=alpha, steps=steps).grads
-
-
-def full(theta, batch, alpha, steps):
-    return methods.maml(theta, batch, alpha=alpha, steps=steps).grads
 
 
 def carried_on_gradient(theta, batch, alpha, steps):
@@ -49,7 +41,7 @@ fomaml_gradient = Exercise(
     case=batch_case,
     oracle=first_order,
     mistakes={
-        "It is the full gradient of MAML: the inner gradients are not constants yet.": full,
+        "It is the full gradient of MAML: the inner gradients are not constants yet.": maml_gradient,
         CLIMBS: climbing(methods.fomaml),
         CARRIED_ON: carried_on_gradient,
         "It looks like the last inner gradient left in .grad: .backward() adds to what is there.": inner_gradient_left,
