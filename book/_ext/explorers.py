@@ -1,13 +1,16 @@
 """The directive `explorer`: one of `l2l.explorer`'s explorers in a page, as in ```` ```{explorer} adapt ````."""
 
-from importlib.resources import files
+from pathlib import Path
 
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+import l2l
 from l2l import explorer
+
+PACKAGE = Path(l2l.__file__).parent
 
 
 class ExplorerDirective(SphinxDirective):
@@ -15,9 +18,8 @@ class ExplorerDirective(SphinxDirective):
     option_spec = {"compact": directives.flag}  # noqa: RUF012 (docutils' way)
 
     def run(self) -> list[nodes.Node]:
-        self.env.note_dependency(explorer.__file__)
-        for folder in ("js", "data"):
-            for source in (files("l2l") / folder).iterdir():
+        for pattern in ("explorer/*.py", "explorer/js/**/*.*", "data/*"):
+            for source in PACKAGE.glob(pattern):
                 self.env.note_dependency(str(source))
         shown = getattr(explorer, self.arguments[0])(**dict.fromkeys(self.options, True))
         return [nodes.raw("", shown.html, format="html")]

@@ -1,7 +1,7 @@
 // torch's random numbers, its Mersenne Twister (Matsumoto & Nishimura, 1998), so that a seed in the page is that seed
 // in the library: the same first parameters and the same tasks.
 
-class Generator {
+export class Generator {
   constructor(seed) {
     this.state = new Uint32Array(624);
     this.state[0] = seed;
@@ -41,27 +41,4 @@ class Generator {
   normal() {  // Box–Muller
     return Math.sqrt(-2 * Math.log(1 - this.double())) * Math.cos(2 * Math.PI * this.double());
   }
-}
-
-// l2l.init_params in single precision.
-function initialParameters(sizes, seed) {
-  const generator = new Generator(seed), {fround} = Math, values = [];
-  for (const {inputs, outputs} of offsets(sizes)) {
-    const bound = fround(1 / Math.sqrt(inputs));
-    for (let i = 0; i < (inputs + 1) * outputs; i++) values.push(fround(fround(2 * generator.single() - 1) * bound));
-  }
-  return {sizes, values: Float64Array.from(values)};
-}
-
-// SineTasks().sample: each task uses one row of numbers, in the order amplitude, phase, support, query.
-function sampleTasks(generator, {tasks, shots, query}, family) {
-  const between = ([low, high]) => low + (high - low) * generator.double();
-  return Array.from({length: tasks}, () => {
-    const amplitude = between(family.amplitude), phase = between(family.phase);
-    const points = n => {
-      const x = Array.from({length: n}, () => between(family.x_range));
-      return {x, y: x.map(value => amplitude * Math.sin(value + phase))};
-    };
-    return {amplitude, phase, support: points(shots), query: points(query)};
-  });
 }

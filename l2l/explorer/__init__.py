@@ -1,0 +1,13 @@
+"""Explorers: pictures that compute in the page itself, in a book, JupyterLab or Colab alike, with no kernel.
+
+The page restates this package's mathematics in plain JavaScript (`js/maths`), which the tests compare with torch. May
+import all of `l2l` but the command line and the widgets; nothing in `l2l` imports it. Begin with `_line10.py` and
+`js/line10/main.js`; `_page.py` makes one self-contained piece of HTML of such a pair.
+"""
+
+from l2l.explorer._adapt import adapt
+from l2l.explorer._line10 import line10
+from l2l.explorer._metatrain import metatrain
+from l2l.explorer._page import Explorer
+
+__all__ = ["Explorer", "adapt", "line10", "metatrain"]

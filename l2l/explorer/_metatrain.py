@@ -1,0 +1,77 @@
+"""The explorer `metatrain`: every method learns in the page."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from l2l.config import TrainConfig
+from l2l.explorer._page import Explorer, joined, line_styles, shipped_runs
+from l2l.plots import HOUSE_STYLE, plot_adaptation_curves, plot_gradient_norms
+from l2l.report import HALF_AXIS_TASK, half_axis_points, meta_test, meta_test_batch
+from l2l.run import Run
+from l2l.tasks import HELD_OUT, META_TEST, TRAIN, SineTasks, stream
+from l2l.workers import HELD_OUT_TASKS
+
+SEEDS = range(10)  # that the page offers for training
+TEST_TASKS = 50
+
+
+def metatrain() -> Explorer:
+    """Explore meta-training: every method learns in the page, in a thread of its own, with exact gradients.
+
+    A seed in the page is that seed in `l2l.train`: the same first parameters and the same tasks, and the gradient norm
+    is the history's. The page computes in double precision. Errors are means over TEST_TASKS tasks of the meta-test
+    stream, with 100 query points each.
+
+    Returns:
+        Explorer.
+    """
+    runs = shipped_runs()
+    alt = (
+        "Left, the norm of the initial adaptation gradient through the training of each method. Right, each method's "
+        "query error against the number of adaptation steps."
+    )
+    return Explorer("metatrain", _settings(runs), _still(runs), alt)
+
+
+def _settings(methods: Mapping[str, Run]) -> dict:
+    config, family = TrainConfig(), SineTasks()
+    return {
+        "styles": line_styles(*methods, "truth"),
+        "family": asdict(family),
+        "sizes": config.sizes,
+        "defaults": {name: getattr(config, name) for name in ("alpha", "steps", "tasks", "shots", "query", "beta")},
+        "streams": [stream(TRAIN, seed).initial_seed() for seed in SEEDS],
+        "measured": {
+            "heldOut": stream(HELD_OUT, 0).initial_seed(),
+            "heldOutTasks": HELD_OUT_TASKS,
+            "metaTest": stream(META_TEST, 0).initial_seed(),
+            "testTasks": TEST_TASKS,
+        },
+        "last": config.iterations,
+        "task": {
+            "A": HALF_AXIS_TASK["amplitude"],
+            "b": HALF_AXIS_TASK["phase"],
+            "x": half_axis_points(5, family).tolist(),
+        },
+        "worker": joined("metatrain/worker.js"),
+        "note": (
+            "All three take each step on the same batch, from the same start; a change of setting starts afresh. "
+            f"Errors are mean squared errors, means over {TEST_TASKS} tasks that no training sees. The fit shows one "
+            "task, with support points on half of the axis, after the chosen number of steps."
+        ),
+    }
+
+
+def _still(runs: Mapping[str, Run]) -> Figure:
+    config = TrainConfig()
+    batch = meta_test_batch(runs["maml"], TEST_TASKS, config.shots)
+    results = {m: meta_test(r, batch, alpha=config.alpha, steps=10, optimizer="sgd") for m, r in runs.items()}
+    with plt.rc_context(HOUSE_STYLE):
+        figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.6))
+        plot_gradient_norms({method: run.history for method, run in runs.items()}, left)
+        plot_adaptation_curves({method: result["query"] for method, result in results.items()}, right)
+        right.get_legend().remove()
+    return figure

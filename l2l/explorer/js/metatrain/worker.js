@@ -1,0 +1,37 @@
+// Meta-training, away from the page's own thread. Says how things stand about ten times a second. A message
+// {settings, go} begins a training, where it has settings, and lets it go on or pause.
+
+import {begin, measure, update} from "../maths/training.js";
+
+let training = null, spent = 0, timer;  // spent: milliseconds
+
+const due = iteration => iteration % (iteration < 100 ? 10 : iteration < 1000 ? 50 : 250) === 0;
+
+function report() {
+  const {iteration, learners} = training;
+  const shown = Object.entries(learners).map(([method, {theta, history, curve}]) =>
+    [method, {values: theta.values, history, curve}]);
+  postMessage({iteration, rate: spent ? 1000 * iteration / spent : 0, shown: Object.fromEntries(shown)});
+}
+
+function work() {
+  const began = performance.now();
+  while (performance.now() - began < 80 && training.iteration < training.last) {
+    update(training);
+    if (due(training.iteration) || training.iteration === training.last) measure(training);
+  }
+  spent += performance.now() - began;
+  report();
+  if (training.iteration < training.last) timer = setTimeout(work);
+}
+
+globalThis.onmessage = ({data: {settings, go}}) => {
+  if (settings) {
+    training = begin(settings);
+    spent = 0;
+    measure(training);
+    report();
+  }
+  clearTimeout(timer);
+  if (go) timer = setTimeout(work);
+};

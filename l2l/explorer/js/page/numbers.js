@@ -1,0 +1,27 @@
+// Numbers: kept in bounds, rounded, read from an address, and written as people write them.
+
+export const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+export const round = (value, unit) => +(Math.round(value / unit) * unit).toFixed(6);
+
+// `count` evenly spaced numbers from low to high.
+export const evenly = (low, high, count) =>
+  Float64Array.from({length: count}, (_, i) => low + (high - low) * i / (count - 1));
+
+export function readable(value) {
+  if (!Number.isFinite(value)) return "∞";
+  const size = Math.abs(value);
+  return size >= 1e4 || (size < 1e-3 && size > 0) ? value.toExponential(1) : value.toFixed(size < 10 ? 3 : 1);
+}
+
+export const twoDecimals = value => value.toFixed(2);
+
+export function roundUp(value) {  // to 1, 2 or 5 times a power of ten
+  const power = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 5, 10].map(f => f * power).find(v => v >= value * 0.999);
+}
+
+// What an address says, where it says something that can be.
+export const within = (text, low, high, otherwise) =>
+  text === undefined || !Number.isFinite(+text) ? otherwise : clamp(+text, low, high);
+export const wholeWithin = (...given) => Math.round(within(...given));
+export const numbers = text => text ? text.split(",").map(Number).filter(Number.isFinite) : [];
