@@ -1,6 +1,7 @@
 """The explorers' mathematics in Node: torch's numbers are written to a folder, and `tests/js` compares with them."""
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -297,11 +298,14 @@ def line10():
     return {"scenes": scenes}
 
 
-def modules():
-    return {"modules": sorted(str(path.relative_to(SCRIPTS)) for path in Path(str(SCRIPTS)).rglob("*.js"))}
+def node(*arguments, **environment):
+    command = [NODE, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=os.environ | environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
-FIXTURES = {f.__name__: f for f in (net, methods, adam, random, training, line10, modules)}
+FIXTURES = {f.__name__: f for f in (net, methods, adam, random, training, line10)}
 
 
 def test_every_file_has_its_fixture():
@@ -309,19 +313,18 @@ def test_every_file_has_its_fixture():
 
 
 @pytest.mark.parametrize("name", FIXTURES)
-def test_node_finds_what_torch_does(name, tmp_path, monkeypatch):
-    (tmp_path / "paths.json").write_text(json.dumps({"modules": str(SCRIPTS)}), encoding="utf-8")
+def test_node_finds_what_torch_does(name, tmp_path):
     (tmp_path / f"{name}.json").write_text(json.dumps(FIXTURES[name](), allow_nan=False), encoding="utf-8")
-    monkeypatch.setenv("L2L_FIXTURES", str(tmp_path))
-    command = [NODE, "--test", "--test-reporter=tap", str(JS / f"{name}.test.mjs")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "\n# fail 0\n" in done.stdout
-    assert "\n# skipped 0\n" in done.stdout
-    assert "\n# pass 0\n" not in done.stdout  # something was compared
+    told = node("--test", "--test-reporter=tap", JS / f"{name}.test.mjs", L2L_FIXTURES=str(tmp_path))
+    assert "\n# fail 0\n" in told
+    assert "\n# skipped 0\n" in told
+    assert "\n# pass 0\n" not in told  # something was compared
 
 
-# Modules as one script.
+def test_each_module_finds_what_it_imports():
+    imports = [f"import {json.dumps(path.as_uri())};" for path in sorted(SCRIPTS.rglob("*.js"))]
+    assert imports
+    node("--input-type=module", "--eval", "\n".join(imports))
 
 
 @pytest.mark.parametrize(
@@ -332,4 +335,4 @@ def test_joined_no_two_modules_give_one_name(entries, tmp_path):
     """In one scope a second `function` of a name would silently take the first's place; in a module it is an error."""
     script = tmp_path / "joined.mjs"
     script.write_text(joined(*entries), encoding="utf-8")
-    subprocess.run([NODE, "--check", str(script)], check=True, capture_output=True, text=True)
+    node("--check", script)

@@ -36,10 +36,10 @@ def metatrain() -> Explorer:
     return Explorer("metatrain", _settings(runs), _still(runs), alt)
 
 
-def _settings(methods: Mapping[str, Run]) -> dict:
+def _settings(runs: Mapping[str, Run]) -> dict:
     config, family = TrainConfig(), SineTasks()
     return {
-        "styles": line_styles(*methods, "truth"),
+        "styles": line_styles(*runs, "truth"),
         "family": asdict(family),
         "sizes": config.sizes,
         "defaults": {name: getattr(config, name) for name in ("alpha", "steps", "tasks", "shots", "query", "beta")},

@@ -5,7 +5,7 @@ import json
 import posixpath
 import re
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
@@ -14,7 +14,7 @@ from l2l.net import Params, flatten
 from l2l.plots import METHOD_STYLE, TRUTH_STYLE, png_source
 from l2l.run import Run
 
-SCRIPTS = files("l2l.explorer") / "js"
+SCRIPTS = Path(__file__).parent / "js"
 IMPORT = re.compile(r'^import \{\s*\w+(?:,\s*\w+)*,?\s*\} from "(\.[\w./]+)";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:const|let|function|class) )", re.MULTILINE)
 DASHES = {"-": "", "--": "8 4", "-.": "9 3 2 3", ":": "2 3"}

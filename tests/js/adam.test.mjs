@@ -1,7 +1,7 @@
 import test from "node:test";
-import {assertClose, load, read} from "./fixture.mjs";
+import {assertClose, read} from "./fixture.mjs";
+import {adam, adamInit} from "../../l2l/explorer/js/maths/adam.js";
 
-const {adam, adamInit} = await load("maths/adam.js");
 const {start, grads, rate, after} = read("adam");
 
 test("every update is torch.optim.Adam's", () => {

@@ -1,15 +1,12 @@
-// What torch computed, in the folder L2L_FIXTURES: tests/test_js.py writes it there. And the explorers' modules.
+// What torch computed, in the folder L2L_FIXTURES: tests/test_js.py writes it there.
 
 import assert from "node:assert/strict";
 import {readFileSync} from "node:fs";
-import {pathToFileURL} from "node:url";
 
 const folder = process.env.L2L_FIXTURES;
 if (!folder) throw new Error("L2L_FIXTURES must name a folder of fixtures: pytest tests/test_js.py writes one");
 
 export const read = name => JSON.parse(readFileSync(`${folder}/${name}.json`, "utf8"));
-const {modules} = read("paths");
-export const load = path => import(pathToFileURL(`${modules}/${path}`));
 
 // All numbers of two arrays, nested alike, differ by at most `absolute`, or by `relative` of the expected.
 export function assertClose(found, expected, {absolute = 0, relative = 0}, what = "") {

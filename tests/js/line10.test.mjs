@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import {assertClose, load, read} from "./fixture.mjs";
+import {assertClose, read} from "./fixture.mjs";
+import {direction, innerPath, outerStep, restingPoint, WAYS} from "../../l2l/explorer/js/maths/directions.js";
+import {contour, curvatureAt, radius, taskGradient, taskHvp, taskLoss} from "../../l2l/explorer/js/maths/quartics.js";
 
-const {direction, innerPath, outerStep, restingPoint, WAYS} = await load("maths/directions.js");
-const {contour, curvatureAt, radius, taskGradient, taskHvp, taskLoss} = await load("maths/quartics.js");
 const {scenes} = read("line10");
 const near = {absolute: 1e-11, relative: 1e-9};
 
@@ -18,7 +18,7 @@ scenes.forEach(({state, along, tasks, directions, rest}, n) => {
   }));
 
   test(`scene ${n}: the four directions`, () => {
-    assert.deepEqual(WAYS.toSorted(), Object.keys(directions).sort());
+    assert.deepEqual([...WAYS].sort(), Object.keys(directions).sort());
     for (const way of WAYS) assertClose(direction(way, state.tasks, theta, state), directions[way], near, way);
   });
 

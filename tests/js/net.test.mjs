@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import {assertClose, assertCloseVector, load, read} from "./fixture.mjs";
+import {assertClose, assertCloseVector, read} from "./fixture.mjs";
+import {gradient, mlp, mse, parameterCount} from "../../l2l/explorer/js/maths/net.js";
+import {sweep} from "../../l2l/explorer/js/maths/sweep.js";
 
-const {gradient, mlp, mse, parameterCount} = await load("maths/net.js"), {sweep} = await load("maths/sweep.js");
 const {networks, task, grid} = read("net");
 
 for (const {name, theta, predictions, loss, grad, along, hvp, onGrid} of networks) {

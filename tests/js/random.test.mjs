@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import {assertClose, load, read} from "./fixture.mjs";
+import {assertClose, read} from "./fixture.mjs";
+import {Generator} from "../../l2l/explorer/js/maths/random.js";
+import {initParams} from "../../l2l/explorer/js/maths/net.js";
+import {sampleTasks} from "../../l2l/explorer/js/maths/tasks.js";
 
-const {Generator} = await load("maths/random.js"), {initParams} = await load("maths/net.js");
-const {sampleTasks} = await load("maths/tasks.js"), {streams, starts, samples} = read("random");
+const {streams, starts, samples} = read("random");
 
 for (const {seed, bits, single, double, normal} of streams) {
   test(`seed ${seed}: bits, floats and normal numbers`, () => {

@@ -1,7 +1,7 @@
 import test from "node:test";
-import {assertClose, load, read} from "./fixture.mjs";
+import {assertClose, read} from "./fixture.mjs";
+import {begin, measure, update} from "../../l2l/explorer/js/maths/training.js";
 
-const {begin, measure, update} = await load("maths/training.js");
 const {settings, iterations, expected} = read("training");
 
 // The library trains in single precision, which sets the tolerance.

@@ -39,7 +39,7 @@ export class Drawing {
     }
     errors.forEach(p => p.now(state.steps));
     this.makeHandles();
-    this.handles.forEach(handle => handle.place());
+    this.handles.forEach(({place}) => place());
   }
 
   makeRoom() {  // for a large amplitude
@@ -52,7 +52,7 @@ export class Drawing {
   makeHandles() {
     const {state, handles} = this;
     if (handles.length === state.x.length) return;
-    handles.forEach(handle => handle.root.remove());
+    handles.forEach(({root}) => root.remove());
     this.handles = state.x.map((_, j) => handle(this.plot, {
       label: `support point ${j + 1}`,
       range: this.range,

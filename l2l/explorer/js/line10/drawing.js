@@ -33,14 +33,14 @@ export class Drawing {
     plot.root.style.display = "";
     if (!plot.w) plot.fit();
     this.remakeHandles(`${state.dims} ${state.tasks.length}`);
-    for (let i = 0; i < MOST_TASKS; i++) this.task(state.tasks[i], i);
-    WAYS.forEach((way, n) => this.way(way, -0.14 - 0.13 * n, found, descents?.[way]));
-    this.handles.forEach(handle => handle.place());
+    for (let i = 0; i < MOST_TASKS; i++) this.drawTask(state.tasks[i], i);
+    WAYS.forEach((way, n) => this.drawWay(way, -0.14 - 0.13 * n, found, descents?.[way]));
+    this.handles.forEach(({place}) => place());
   }
 
   remakeHandles(shape) {
     if (this.madeFor === shape) return;
-    this.handles.forEach(handle => handle.root.remove());
+    this.handles.forEach(({root}) => root.remove());
     this.handles = makeHandles(this.plot, this.state, this.change);
     this.madeFor = shape;
   }
@@ -50,7 +50,7 @@ export class Drawing {
     return this.flat ? [theta[0], row] : theta;
   }
 
-  task(task, i) {
+  drawTask(task, i) {
     const {plot, flat, state: {theta, alpha, steps, bend}} = this;
     const curves = [`loss ${i}`, `loss ${i}b`], path = `path ${i}`, name = `name ${i}`;
     const dots = Array.from({length: MOST_STEPS + 1}, (_, k) => `path ${i} ${k}`);
@@ -73,7 +73,7 @@ export class Drawing {
     plot.item(name, "text", {class: "l2l-name", x: plot.px(x) + 10, y: plot.py(y) - 10}).textContent = `${i + 1}`;
   }
 
-  way(way, row, {directions, rest}, descent) {
+  drawWay(way, row, {directions, rest}, descent) {
     const {plot, state: {theta}, styles: {[way]: style}} = this;
     if (norm(directions[way]) < Infinity && norm(directions[way]) > 0 && !descent) {
       const to = add(theta, -this.arrowScale(way, directions), directions[way]);

@@ -17,12 +17,12 @@ export class Scene {
     this.left = {};  // by number of parameters: tasks and start as they were left
     this.descents = null;  // by way: the places of a descent so far
     this.rested = false;
-    this.state = {dims: 1, tasks: [], theta: [], alpha: 0.5, steps: 1, bend: 0, equal: false};
+    this.state = {};  // dims, theta, tasks, alpha, steps, bend, and whether arrows are of equal length
     this.use(presets[0]);
   }
 
   use({name, ...preset}) {
-    Object.assign(this.state, {equal: false}, copy(preset), {dims: preset.theta.length});
+    Object.assign(this.state, copy(preset), {dims: preset.theta.length});
   }
 
   setDimensions(dims) {

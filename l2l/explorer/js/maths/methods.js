@@ -16,7 +16,7 @@ export function adaptationPath(theta, support, alpha, steps) {
 }
 
 // One task's meta-gradient and loss. MAML multiplies by (I - αH_0) … (I - αH_{K-1}), the last factor first.
-export function metaGradient(method, theta, {support, query}, alpha, steps) {
+function metaGradient(method, theta, {support, query}, alpha, steps) {
   if (method === "pretrain") return gradient(theta, {x: [...support.x, ...query.x], y: [...support.y, ...query.y]});
   const path = adaptationPath(theta, support, alpha, steps), {grad, loss} = gradient(path[steps], query);
   if (method === "maml") for (let k = steps - 1; k >= 0; k--) {

@@ -16,7 +16,7 @@ export function begin(settings) {
   const batch = {tasks, shots, query}, start = initParams(sizes, new Generator(seed));
   const learner = () => {
     const theta = {sizes, values: start.values.slice()};
-    return {theta, adam: adamInit(theta), history: {iteration: [], norm: []}, curve: []};
+    return {theta, adamState: adamInit(theta), history: {iteration: [], norm: []}, curve: []};
   };
   const test = {tasks: settings.testTasks, shots, query: TEST_QUERY};
   return {
@@ -35,8 +35,8 @@ function sorted({support, query}) {  // for `sweep`
 export function update(training) {
   const {learners, generator, batch, family, alpha, steps, beta} = training;
   const drawn = sampleTasks(generator, batch, family);
-  for (const [method, learner] of Object.entries(learners)) {
-    adam(learner.theta, batchGradient(method, learner.theta, drawn, alpha, steps).grad, learner.adam, beta);
+  for (const [method, {theta, adamState}] of Object.entries(learners)) {
+    adam(theta, batchGradient(method, theta, drawn, alpha, steps).grad, adamState, beta);
   }
   training.iteration += 1;
 }

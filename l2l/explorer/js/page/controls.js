@@ -6,27 +6,25 @@ let names = 0;
 const newName = () => `l2l-${++names}-${Math.random().toString(36).slice(2, 7)}`;
 
 // A labelled slider. `values` may list what its positions mean; otherwise they are numbers from min to max. A value
-// that it is given, by an address for one, is kept and shown as it is, with the thumb at the nearest position.
+// that it is given, by an address for one, is shown as it is, with the thumb at the nearest position.
 export function slider({label, min = 0, max, step = 1, values, show = String, onchange}) {
   const id = newName(), text = html("output", {for: id, "aria-hidden": "true"});
   const range = values ? {min: 0, max: values.length - 1, step: 1} : {min, max, step};
-  let held;
-  const hold = value => {
-    held = value;
-    text.textContent = show(held);
+  const say = value => {
+    text.textContent = show(value);
     input.setAttribute("aria-valuetext", text.textContent);
   };
   const input = html("input", {type: "range", id, ...range, oninput: () => {
-    hold(values ? values[+input.value] : +input.value);
-    onchange(held);
+    const value = values ? values[+input.value] : +input.value;
+    say(value);
+    onchange(value);
   }});
   const nearest = value => values.indexOf(values.reduce((a, b) => Math.abs(b - value) < Math.abs(a - value) ? b : a));
   return {
     root: html("div", {class: "l2l-control"}, html("label", {for: id}, label), input, text),
-    get value() { return held; },
     set value(value) {
       input.value = values ? nearest(value) : value;
-      hold(value);
+      say(value);
     },
     bounds: values ? [values[0], values.at(-1)] : [min, max],
   };
@@ -36,7 +34,6 @@ export function checkbox({label, onchange}, ...more) {
   const input = html("input", {type: "checkbox", onchange: () => onchange(input.checked)});
   return {
     root: html("label", {class: "l2l-check"}, input, ...more, label),
-    get value() { return input.checked; },
     set value(value) { input.checked = value; },
   };
 }
