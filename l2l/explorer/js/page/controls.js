@@ -45,7 +45,7 @@ export const row = (...children) => html("div", {class: "l2l-row"}, ...children)
 export const group = (name, ...children) =>
   html("div", {class: "l2l-row", role: "group", "aria-label": name}, ...children);
 export const grid = controls => html("div", {class: "l2l-controls"}, ...controls.map(({root}) => root));
-export const note = (...texts) => html("p", {class: "l2l-note"}, ...texts);
+export const note = (...sentences) => html("p", {class: "l2l-note"}, sentences.join(""));
 
 // A play button: `tick()` is called `rate` times a second until it returns false.
 export function player(label, tick, rate) {
