@@ -11,7 +11,6 @@ import torch
 import l2l
 from l2l import explorer
 from l2l.explorer import _page
-from l2l.explorer._adapt import PRESETS
 from l2l.net import flatten, unflatten
 
 SIZES = (1, 40, 40, 1)
@@ -21,7 +20,7 @@ METHODS = ("maml", "fomaml", "pretrain")
 def test_the_diverging_preset_diverges_for_maml_alone():
     runs = _page.shipped_runs()
     networks = {method: {name: p[0].double() for name, p in run.theta.items()} for method, run in runs.items()}
-    preset = next(p for p in PRESETS if "diverges" in p["name"])
+    preset = next(p for p in explorer.PRESETS if "diverges" in p["name"])
     x = torch.tensor(preset["x"], dtype=torch.float64)[:, None]
     axis = torch.linspace(-5, 5, 101, dtype=torch.float64)[:, None]
 

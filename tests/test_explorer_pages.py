@@ -17,8 +17,6 @@ from conftest import HTML
 
 import l2l
 from l2l import explorer
-from l2l.explorer._adapt import PRESETS
-from l2l.explorer._line10 import QUADRATICS
 from l2l.explorer._page import shipped_runs
 
 ADDRESSES = {"adapt": "playground", "metatrain": "playground", "line10": "03-line-10", "try": "index"}
@@ -199,7 +197,7 @@ def test_adapt_every_control_changes_the_numbers_to_torchs(tab, book):
     assert len(shown.state["x"]) == 7
     assert_numbers_are_torchs(shown)
     moved("seed", 2, lambda: shown.press("Draw other points"))
-    for preset in PRESETS:
+    for preset in explorer.PRESETS:
         shown.press(preset["name"])
         assert shown.state["x"] == preset["x"]
         assert shown.state["A"] == preset["A"]
@@ -355,7 +353,7 @@ def test_opening_a_page_leaves_its_address_alone(tab, book):
 
 def test_nonsense_in_the_address_does_no_harm(tab, book):
     shown = Explorer(tab, book, "adapt", A="NaN", x="a,b", steps="1e99", iteration=17, show="nobody", alpha=-1)
-    assert shown.state["x"] == PRESETS[0]["x"]
+    assert shown.state["x"] == explorer.PRESETS[0]["x"]
     assert shown.state["steps"] == 50
     assert shown.state["alpha"] == 0.001
     assert shown.state["show"] == []
@@ -448,7 +446,7 @@ def test_line10_controls(tab, book):
     moved(lambda: shown.press("2 parameters"))
     moved(lambda: shown.press("1 parameter"))
     assert len(shown.state["tasks"]) == 3  # as it was left
-    for preset in QUADRATICS:
+    for preset in explorer.QUADRATICS:
         shown.press(preset["name"])
         assert shown.state["theta"] == preset["theta"]
         assert_directions_are_autograds(shown)
@@ -495,7 +493,7 @@ def test_line10_each_descent_comes_to_rest(tab, book, motion):
     tab.emulate_media(reduced_motion=motion)
     work = Work(tab)
     shown = Explorer(tab, book, "line10")
-    for preset in QUADRATICS:
+    for preset in explorer.QUADRATICS:
         shown.press(preset["name"])
         rest = shown.now["rest"]
         work.done("line10")

@@ -12,7 +12,7 @@ import torch
 from torch.func import grad, jacrev, vjp, vmap
 
 import l2l
-from l2l.explorer._line10 import QUADRATICS
+from l2l import explorer
 from l2l.explorer._page import SCRIPTS, joined, shipped_runs
 from l2l.net import flatten
 from l2l.tasks import HELD_OUT, META_TEST, TRAIN, stream
@@ -215,7 +215,7 @@ def scene(tasks, theta, alpha, steps, bend):
 
 
 SCENES = (
-    *({key: preset[key] for key in ("tasks", "theta", "alpha", "steps", "bend")} for preset in QUADRATICS),
+    *({key: preset[key] for key in ("tasks", "theta", "alpha", "steps", "bend")} for preset in explorer.QUADRATICS),
     scene([([0.5], [1.5], 0), ([-1.5], [0.3], 0), ([1.0], [0.9], 0)], [-0.7], 0.7, 3, 0.14),
     scene([([-1.0, 0.5], [0.5, 1.0], 0.3), ([1.0, 1.0], [2.0, 0.25], -0.5)], [1.0, -1.0], 0.3, 1, 0),
     scene(
