@@ -19,8 +19,26 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
 READERS = ["torch", "numpy", "matplotlib", "ipywidgets", "ipykernel"]
-LIBRARY_TESTS = ["adam", "check", "check_command", "cli", "evaluate", "exercises", "graph", "methods", "net", "plots",
-                 "run", "sandbox", "stats", "tasks", "train", "widgets"]  # fmt: skip
+LIBRARY_TESTS = [
+    "adam",
+    "check",
+    "check_command",
+    "cli",
+    "engine",
+    "evaluate",
+    "exercises",
+    "graph",
+    "methods",
+    "net",
+    "plots",
+    "run",
+    "sandbox",
+    "seam",
+    "stats",
+    "tasks",
+    "train",
+    "widgets",
+]
 
 
 def installed(python: Path) -> dict[str, str]:

@@ -16,10 +16,10 @@ from torch.func import grad, jvp, vmap
 from tqdm import tqdm
 
 import l2l
+from l2l.engine.workers import cores
 from l2l.net import flatten, unflatten
 from l2l.run import DATA
 from l2l.tasks import META_TEST, stream
-from l2l.workers import cores
 
 RUNS = {
     "MAML, 15,000": ("paper-maml", 15_000),
@@ -44,7 +44,7 @@ def after_ten(theta, x_support, y_support, x_query, y_query, alpha: float, later
 def sharpness(theta, x, y, sizes: tuple[int, ...], rounds: int = 20) -> torch.Tensor:
     """Largest eigenvalue of one task's support Hessian at θ, by power iteration."""
     vector = flatten(theta)
-    slope = grad(lambda v: l2l.mse(unflatten(v, sizes), x, y))
+    slope = grad(lambda v: l2l.mse(unflatten(v, theta), x, y))
     direction = slope(vector)
     for _ in range(rounds):
         direction = direction / direction.norm()

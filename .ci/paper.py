@@ -6,7 +6,6 @@ another. Interrupted, the same command goes on where it was.
 """
 
 import argparse
-import functools
 import json
 import math
 import os
@@ -16,22 +15,16 @@ import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 import torch
-from torch import Tensor
-from torch.func import grad, grad_and_value, vmap
 from tqdm import tqdm
 
 import l2l
-from l2l.adam import AdamState, adam, adam_init
-from l2l.compiler import compiled
-from l2l.graph import Function, record
-from l2l.net import unflatten
-from l2l.replica import advance, first_replica
+from l2l.engine.workers import cores
 from l2l.run import DATA
-from l2l.workers import cores
 
 TEN = tuple(range(10))
 LONG = {"iterations": 70_000, "checkpoint_at": (0, 1_000, 5_000, 15_000, 40_000)}  # the paper's released code
@@ -58,7 +51,7 @@ RUNS |= {
     "maml-width-5": setting("maml", sizes=(1, 5, 5, 1), iterations=70_000),
     "maml-one-layer": setting("maml", sizes=(1, 100, 1), iterations=70_000),
     "maml-three-layers": setting("maml", sizes=(1, 40, 40, 40, 1)),
-    "maml-tanh": setting("maml", activation="tanh"),
+    "maml-tanh": setting("maml", network=l2l.MLP(activation="tanh")),
     "maml-full-turn": setting("maml", l2l.SineTasks(phase=(0.0, 2 * math.pi))),
     "maml-one-amplitude": setting("maml", l2l.SineTasks(amplitude=(1.0, 1.1))),
     # The README's baseline: one step of Adam for each of the 375,000 tasks, one after the other.
@@ -85,44 +78,28 @@ def train_seed(name: str, seed: int, out: Path) -> str | None:
     return None
 
 
-def learned_step(config: l2l.TrainConfig) -> Function:
-    """Return one outer update of θ and log α, by one Adam: (weights, m, v, t, *batch) -> (weights, m, v, t, loss)."""
+def at_learned_rate(theta, x, y, *, alpha, steps, loss):
+    """The inner loop at the rate that is among the meta-parameters; `alpha` is its first value."""
+    weights = {name: p for name, p in theta.items() if name != "log_alpha"}
+    return l2l.inner_loop(weights, x, y, alpha=theta["log_alpha"].exp(), steps=steps, loss=loss)
 
-    def outer_loss(weights: Tensor, batch: l2l.Batch) -> Tensor:
-        theta, alpha = unflatten(weights[:-1], config.sizes), weights[-1].exp()
 
-        def query_loss(x_support, y_support, x_query, y_query):
-            grads = grad(config.loss)(theta, x_support, y_support)
-            phi = {name: p - alpha * grads[name] for name, p in theta.items()}
-            return config.loss(phi, x_query, y_query)
-
-        return vmap(query_loss)(*batch[:4]).mean()
-
-    def step(weights, m, v, t, *batch):
-        grads, loss = grad_and_value(outer_loss)(weights, l2l.Batch(*batch))
-        weights, state = adam(weights, grads, AdamState(m, v, t), config.beta)
-        return weights, *state, loss
-
-    return step
+LEARNED_ALPHA = l2l.Method(
+    "maml-learned-alpha",
+    partial(l2l.maml, inner_loop=at_learned_rate),
+    at_learned_rate,
+    init=lambda params, alpha: params | {"log_alpha": torch.tensor(alpha).log()},
+)
 
 
 def train_learned(name: str, seed: int, out: Path) -> None:
     """Train θ and α together; the run's history is that of α."""
     config, family = replace(RUNS[name][0], seeds=(seed,)), RUNS[name][1]
-    torch.set_num_threads(1)
-    first = first_replica(seed, config, "cpu")
-    weights = torch.cat([first.theta, torch.tensor([config.alpha]).log()])
-    replica = first._replace(theta=weights, adam=adam_init(weights))
-    state = replica.theta, *replica.adam
-    sample = functools.partial(family.sample, shots=config.shots, query=config.query)
-    batch = sample(config.tasks, generator=torch.Generator().manual_seed(0))  # an example
-    loop = compiled(record(learned_step(config), *state, *batch), state, batch)()
-    moments, alphas = range(0, config.iterations + 1, 250), [replica.theta[-1:].exp()]
-    for _ in moments[1:]:
-        replica, _ = advance(replica, loop, 250, sample, config.tasks)
-        alphas.append(replica.theta[-1:].exp())
-    theta = {name: p[None] for name, p in unflatten(replica.theta[:-1], config.sizes).items()}
-    l2l.Run(config, theta, {"iteration": torch.tensor(moments), "alpha": torch.stack(alphas)}, {}, family).save(out)
+    moments = tuple(range(0, config.iterations + 1, 250))
+    run = l2l.train(replace(config, method=LEARNED_ALPHA, checkpoint_at=moments), family, progress=False)
+    alphas = torch.stack([run.checkpoints[i]["log_alpha"].exp() for i in moments])
+    theta = {name: p for name, p in run.theta.items() if name != "log_alpha"}
+    l2l.Run(config, theta, {"iteration": torch.tensor(moments), "alpha": alphas}, {}, family).save(out)
 
 
 def side_by_side(config: l2l.TrainConfig, runs: list[l2l.Run]) -> l2l.Run:

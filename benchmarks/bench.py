@@ -5,7 +5,6 @@ they take turns, one at a time, in several rounds, so that what else the machine
 """
 
 import argparse
-import functools
 import json
 import os
 import platform
@@ -24,8 +23,8 @@ import torch
 from tqdm import tqdm
 
 import l2l
-from l2l.replica import first_replica
-from l2l.workers import Block, Workers, cores
+from l2l.engine.replica import first_replica
+from l2l.engine.workers import Block, Workers, cores
 
 HERE = Path(__file__).resolve().parent
 HTML = HERE.parent / "_build" / "html" / "book"
@@ -240,7 +239,7 @@ def evaluation(rounds: int) -> dict:
             times["one call"].append(time.perf_counter() - start)
             start = time.perf_counter()
             for i in range(50):
-                task = l2l.Batch(*(x[i : i + 1] for x in batch))
+                task = l2l.SineBatch(*(x[i : i + 1] for x in batch))
                 l2l.adaptation_curve(theta, task, alpha=0.01, steps=10, optimizer=optimizer)
             times["loop"].append(20 * (time.perf_counter() - start))
         found[optimizer] = {how: statistics.median(seconds) for how, seconds in times.items()}
@@ -253,8 +252,7 @@ def gpu_crossover() -> dict:
     for tasks in (25, 250, 2500, 10_000) if torch.cuda.is_available() else ():
         for device in ("cpu", "cuda"):
             config = l2l.TrainConfig(tasks=tasks)
-            sample = functools.partial(l2l.SineTasks().sample, shots=config.shots, query=config.query, device=device)
-            with Workers(config, sample, device, 1) as workers:
+            with Workers(config, l2l.SineTasks(), device, 1) as workers:
                 workers.compile()
                 times, replicas = [time.perf_counter()], [first_replica(0, config, device)]
                 for _ in workers.advance(replicas, [Block(50, True)] * 6):  # measured: the device has finished

@@ -35,24 +35,21 @@ def common_problem():
 
 def l2l_run(form):
     """l2l: "compiled" is what `train` does; "replayed" what it does in short runs; "called" the plain functions."""
-    import functools
-
     import torch
 
     import l2l
-    from l2l.graph import repeated
-    from l2l.replica import advance, first_replica, make_step
-    from l2l.workers import Block, Workers
+    from l2l.engine.loops import repeated
+    from l2l.engine.replica import advance, first_replica, make_step, sampler
+    from l2l.engine.workers import Block, Workers
 
     torch.set_num_threads(1)
     theta, batch = common_problem()
     to = torch.from_numpy
     params = {k: to(p) for k, p in theta.items()}
-    whole = l2l.Batch(*map(to, batch), torch.zeros(TASKS), torch.zeros(TASKS))
+    whole = l2l.Batch(*map(to, batch))
     grads = l2l.METHODS[METHOD](params, whole, alpha=ALPHA, steps=STEPS).grads
-    config = l2l.TrainConfig(method=METHOD, steps=STEPS, tasks=TASKS, seeds=tuple(range(CORES)))
-    sample = functools.partial(l2l.SineTasks().sample, shots=K, query=K)
-    workers = Workers(config, sample, "cpu", CORES)
+    config = l2l.TrainConfig(method=METHOD, steps=STEPS, tasks=TASKS, shots=K, query=K, seeds=tuple(range(CORES)))
+    workers, sample = Workers(config, l2l.SineTasks(), "cpu", CORES), sampler(l2l.SineTasks(), config, "cpu")
     replicas = [first_replica(seed, config, "cpu") for seed in config.seeds]
     if form == "compiled":
         workers.compile()
@@ -60,7 +57,7 @@ def l2l_run(form):
     def run(n):
         nonlocal replicas
         if form == "called":
-            replicas = [advance(r, repeated(make_step(config)), n, sample, TASKS)[0] for r in replicas]
+            replicas = [advance(r, repeated(make_step(config, params)), n, sample)[0] for r in replicas]
         else:
             sizes = [250] * (n // 250) + [n % 250] * (n % 250 > 0)
             for advanced in workers.advance(replicas, [Block(size, False) for size in sizes]):

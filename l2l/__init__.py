@@ -1,31 +1,48 @@
-"""Learning to learn: MAML, first-order MAML and joint pre-training on sinusoids, small enough to read."""
+"""Learning to learn: MAML, first-order MAML and joint pre-training on sinusoids, small enough to read.
 
+The mathematics, in reading order: `net`, `tasks`, `methods` (the inner loop, and line 10), `adam`, `stats`. What uses
+it: `config`, `training` (the outer loop), `run`, `evaluate`; then `modules`, `report`, `plots`, `cli`, `widgets`. And
+three folders: `engine` makes training fast, `check` examines answers to exercises, `explorer` runs in a page.
+"""
+
+from l2l.adam import Optimizer
 from l2l.config import TrainConfig
 from l2l.evaluate import Curve, adaptation_curve
-from l2l.methods import METHODS, MetaGrad, adapt, fomaml, initial_gradient_norm, maml, pretrain
-from l2l.net import init_params, mlp, mse
+from l2l.methods import METHODS, MetaGrad, Method, adapt, fomaml, initial_gradient_norm, inner_loop, maml, pretrain
+from l2l.modules import from_module
+from l2l.net import MLP, Network, flatten, init_params, mlp, mse, unflatten
 from l2l.run import Run
 from l2l.stats import confidence_interval
-from l2l.tasks import Batch, SineTasks
-from l2l.train import train
+from l2l.tasks import Batch, SineBatch, SineTasks, TaskFamily
+from l2l.training import train
 
 __all__ = [
     "METHODS",
+    "MLP",
     "Batch",
     "Curve",
     "MetaGrad",
+    "Method",
+    "Network",
+    "Optimizer",
     "Run",
+    "SineBatch",
     "SineTasks",
+    "TaskFamily",
     "TrainConfig",
     "adapt",
     "adaptation_curve",
     "confidence_interval",
+    "flatten",
     "fomaml",
+    "from_module",
     "init_params",
     "initial_gradient_norm",
+    "inner_loop",
     "maml",
     "mlp",
     "mse",
     "pretrain",
     "train",
+    "unflatten",
 ]

@@ -1,11 +1,14 @@
-"""Adam as a pure function: the outer optimiser."""
+"""Adam as a pure function: the outer optimiser; and the form that any other takes."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+State = tuple[Tensor, ...]
 
 
 class AdamState(NamedTuple):
@@ -21,7 +24,7 @@ def adam_init(theta: Tensor) -> AdamState:
     return AdamState(torch.zeros_like(theta), torch.zeros_like(theta), theta.new_zeros(()))
 
 
-def adam(theta: Tensor, grad: Tensor, state: AdamState, rate: float) -> tuple[Tensor, AdamState]:
+def adam(theta: Tensor, grad: Tensor, state: State, rate: float) -> tuple[Tensor, AdamState]:
     """Make one Adam update::
 
         m ← β₁ m + (1-β₁) g        v ← β₂ v + (1-β₂) g²        t ← t + 1
@@ -32,7 +35,7 @@ def adam(theta: Tensor, grad: Tensor, state: AdamState, rate: float) -> tuple[Te
     Args:
         theta: parameters as one vector [P], as `l2l.net.flatten` gives them; any shape will do, as all is elementwise.
         grad: gradient, in the shape of `theta`.
-        state: from `adam_init` or the update before.
+        state: (m, v, t), from `adam_init` or the update before.
         rate: step size.
 
     Returns:
@@ -40,8 +43,27 @@ def adam(theta: Tensor, grad: Tensor, state: AdamState, rate: float) -> tuple[Te
 
     Source: Kingma & Ba (2015), algorithm 1.
     """
-    t = state.t + 1
-    m = torch.lerp(state.m, grad, 1 - BETA1)  # from the old mean towards the new value
-    v = torch.lerp(state.v, grad**2, 1 - BETA2)
+    m, v, t = state
+    t = t + 1
+    m = torch.lerp(m, grad, 1 - BETA1)  # from the old mean towards the new value
+    v = torch.lerp(v, grad**2, 1 - BETA2)
     theta = theta - rate / (1 - BETA1**t) * m / ((v / (1 - BETA2**t)).sqrt() + EPSILON)
     return theta, AdamState(m, v, t)
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """An outer optimiser, as a pair of pure functions; `TrainConfig(optimizer=…)` uses it.
+
+    Source: the form of optax's gradient transformations.
+    """
+
+    name: str
+    """What a run file calls it."""
+    init: Callable[[Tensor], State]
+    """theta [P] -> state before the first update, a tuple of tensors (an empty one will do)."""
+    update: Callable[[Tensor, Tensor, State, float], tuple[Tensor, State]]
+    """(theta [P], grad [P], state, rate) -> (new theta, new state); its arguments are left as they were."""
+
+
+OPTIMIZERS = {"adam": Optimizer("adam", adam_init, adam)}

@@ -1,15 +1,33 @@
 """What to train: `TrainConfig`."""
 
-import functools
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 
-from l2l.methods import METHODS, Loss
-from l2l.net import ACTIVATIONS, mse
-from l2l.validation import one_of, rate, whole
+from l2l._validation import one_of, rate, schedule, whole
+from l2l.adam import OPTIMIZERS, Optimizer
+from l2l.methods import METHODS, Loss, Method
+from l2l.net import MLP, Network, Params, squared_error
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
+HELD_OUT_TASKS = 200
+"""Tasks on which the history is measured."""
+OutputLoss = Callable[[Tensor, Tensor], Tensor]  # (outputs, y) -> scalar
+LOSSES: dict[str, OutputLoss] = {"mse": squared_error, "cross_entropy": cross_entropy}
+
+
+class Parts(NamedTuple):
+    """What a config's names stand for."""
+
+    method: Method
+    network: MLP | Network
+    loss: Loss
+    """(params, x, y) -> scalar: the loss of the network's outputs."""
+    optimizer: Optimizer
 
 
 @dataclass(frozen=True)
@@ -20,8 +38,8 @@ class TrainConfig:
         TypeError, ValueError: a value out of range, of the wrong type, or a repeated seed.
     """
 
-    method: str = "maml"
-    """"maml", "fomaml" or "pretrain"."""
+    method: str | Method = "maml"
+    """"maml", "fomaml" or "pretrain"; or a `Method` of one's own."""
     iterations: int = 15_000
     """Outer updates, enough to see every effect in seconds. The paper's released code makes 70,000."""
     tasks: int = 25
@@ -30,16 +48,21 @@ class TrainConfig:
     """K, support points for each task. The paper uses 5 and 10."""
     query: int = 10
     """Q, query points for each task. The paper's released code takes as many as there are shots."""
-    alpha: float = 0.01
-    """Inner learning rate α. The paper's value."""
+    alpha: float | tuple[float, ...] = 0.01
+    """Inner learning rate α; a sequence gives one for each step, the last of which holds for further steps. The paper's
+    value."""
     beta: float = 1e-3
     """Outer learning rate β, of Adam. The value in the paper's released code."""
     steps: int = 1
     """Inner steps during training. The paper's value."""
     sizes: tuple[int, ...] = (1, 40, 40, 1)
-    """Widths of the network, input to output. The paper's network."""
-    activation: str = "relu"
-    """"relu", as in the paper, or "tanh"."""
+    """Widths of the network, input to output, unless `network` is given. The paper's network."""
+    network: MLP | Network | None = None
+    """Another network; None is `MLP(sizes)`."""
+    loss: str | OutputLoss = "mse"
+    """"mse" or "cross_entropy" (of labels); or a function (outputs, y) -> scalar, for the points of one task."""
+    optimizer: str | Optimizer = "adam"
+    """Outer optimiser: "adam", as in the paper's released code; or an `Optimizer` of one's own."""
     seeds: tuple[int, ...] = (0,)
     """One replica for each seed. A seed fixes the initialisation and the stream of tasks, for any method."""
     log_every: int = 250
@@ -53,14 +76,23 @@ class TrainConfig:
         def put(name, value):
             object.__setattr__(self, name, value)
 
-        one_of("method", self.method, METHODS)
+        for name, kind, known in (
+            ("method", Method, METHODS),
+            ("loss", Callable, LOSSES),
+            ("optimizer", Optimizer, OPTIMIZERS),
+        ):
+            if not isinstance(getattr(self, name), kind):
+                one_of(name, getattr(self, name), known)
         one_of("dtype", self.dtype, DTYPES)
-        one_of("activation", self.activation, ACTIVATIONS)
         for name in ("iterations", "tasks", "shots", "query", "log_every"):
             put(name, whole(name, getattr(self, name), 1))
         put("steps", whole("steps", self.steps, 0))
-        for name in ("alpha", "beta"):
-            put(name, rate(name, getattr(self, name)))
+        alpha = self.alpha.tolist() if isinstance(self.alpha, Tensor) else self.alpha
+        put(
+            "alpha",
+            tuple(schedule("alpha", alpha, len(alpha))) if isinstance(alpha, list | tuple) else rate("alpha", alpha),
+        )
+        put("beta", rate("beta", self.beta))
         for name, least in (("sizes", 1), ("seeds", 0), ("checkpoint_at", 0)):
             try:
                 values = tuple(getattr(self, name))
@@ -68,8 +100,7 @@ class TrainConfig:
                 raise TypeError(f"{name} must be a sequence of whole numbers, got {getattr(self, name)!r}") from None
             put(name, tuple(whole(f"each of {name}", value, least) for value in values))
         put("checkpoint_at", tuple(sorted(set(self.checkpoint_at))))
-        if len(self.sizes) < 2 or self.sizes[0] != 1 or self.sizes[-1] != 1:
-            raise ValueError(f"sizes must begin and end with 1, as x and y are numbers, got {self.sizes}")
+        self._check_network()
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must be distinct and at least one, got {self.seeds}")
         if max(self.seeds) >= 2**32:
@@ -77,7 +108,53 @@ class TrainConfig:
         if self.checkpoint_at and max(self.checkpoint_at) > self.iterations:
             raise ValueError(f"checkpoint_at must not exceed iterations = {self.iterations}, got {self.checkpoint_at}")
 
+    def _check_network(self) -> None:
+        if self.network is None:
+            MLP(self.sizes)
+        elif not isinstance(self.network, MLP | Network):
+            raise TypeError(f"network must be an MLP or a Network, got {self.network!r}")
+        elif self.sizes != type(self).sizes:
+            raise ValueError(f"sizes must be left out where a network is given, got {self.sizes}")
+
     @property
-    def loss(self) -> Loss:
-        """Mean squared error of this network, that is `mse` with its activation."""
-        return functools.partial(mse, activation=ACTIVATIONS[self.activation])
+    def parts(self) -> Parts:
+        """The method, the network, the loss and the outer optimiser themselves."""
+        method = self.method if isinstance(self.method, Method) else METHODS[self.method]
+        network = MLP(self.sizes) if self.network is None else self.network
+        of_outputs = LOSSES[self.loss] if isinstance(self.loss, str) else self.loss
+        optimizer = self.optimizer if isinstance(self.optimizer, Optimizer) else OPTIMIZERS[self.optimizer]
+
+        def loss(params: Params, x: Tensor, y: Tensor) -> Tensor:
+            return of_outputs(network.apply(params, x), y)
+
+        return Parts(method, network, loss, optimizer)
+
+    def initial_parameters(self, seed: int) -> Params:
+        """Draw a seed's first meta-parameters: the network's own, and what the method adds.
+
+        Raises:
+            TypeError: they are not tensors of this config's dtype.
+        """
+        method, network, *_ = self.parts
+        params = network.init(torch.Generator().manual_seed(seed), DTYPES[self.dtype])
+        theta = method.init(params, self.alpha)
+        for name, p in theta.items():
+            if not isinstance(p, Tensor) or p.dtype != DTYPES[self.dtype]:
+                raise TypeError(
+                    f"first parameters must be tensors of {self.dtype}, got {name}: {getattr(p, 'dtype', p)}"
+                )
+        return theta
+
+    def described(self) -> dict:
+        """Return all settings as numbers and strings, for a run file: parts by their names, an MLP by its fields."""
+        about = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name in ("method", "loss", "optimizer", "network"):
+            about[name] = None if about[name] is None else part_name(about[name])
+        return about | ({"network": vars(self.network)} if isinstance(self.network, MLP) else {})
+
+
+def part_name(part: str | Method | Network | MLP | Optimizer | OutputLoss) -> str:
+    """Return what a run file calls a part: a function by the name that it was defined with."""
+    if isinstance(part, str):
+        return part
+    return getattr(part, "name", None) or getattr(part, "__name__", type(part).__name__)

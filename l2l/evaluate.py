@@ -1,70 +1,92 @@
 """Meta-test: adapt to unseen tasks, and record the error after every step on both sets."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.func import grad_and_value, vmap
+from torch.func import grad, vmap
 
-from l2l.methods import Loss, check_batch
+from l2l._validation import one_of, schedule, whole
+from l2l.adam import adam, adam_init
+from l2l.methods import METHODS, Loss, Method, Rate, check_batch
 from l2l.net import Params, flatten, mse, unflatten
-from l2l.tasks import Batch
-from l2l.validation import one_of, rate, whole
+from l2l.tasks import Batch, SineBatch
 
-OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
+OPTIMIZERS = ("sgd", "adam")
 
 
 class Curve(NamedTuple):
-    """Mean squared error of each task after 0, 1, …, steps adaptation steps."""
+    """Error of each task after 0, 1, …, steps adaptation steps: the mean squared error, or another loss."""
 
     support: Tensor  # [steps+1, T]: on the points adapted to
     query: Tensor  # [steps+1, T]: on unseen points, the error that matters
 
 
 def adaptation_curve(
-    theta: Params, batch: Batch, *, alpha: float, steps: int, optimizer: str = "sgd", loss: Loss = mse
+    theta: Params,
+    batch: Batch | SineBatch,
+    *,
+    alpha: Rate,
+    steps: int,
+    optimizer: str = "sgd",
+    loss: Loss = mse,
+    method: str | Method = "maml",
 ) -> Curve:
     """Adapt to each task's support points, and measure the error after each step::
 
         support[k, i] = L(θ_i^(k); support_i)
         query[k, i]   = L(θ_i^(k); query_i)          k = 0 … steps
 
-    Each task starts at θ with an optimiser of its own. No autograd graph is kept.
+    No autograd graph is kept.
 
     Args:
-        theta: initialisation.
+        theta: initialisation; the method's meta-parameters.
         batch: T tasks.
-        alpha: learning rate of the adaptation, finite and ≥ 0.
+        alpha: learning rate of the adaptation, as for `inner_loop`.
         steps: number of adaptation steps, ≥ 0.
-        optimizer: "sgd" (the inner loop of `adapt`) or "adam".
+        optimizer: "sgd", the method's own inner loop; or "adam", which gives each task an Adam of its own.
         loss: as for `adapt`.
+        method: whose inner loop adapts, by name or itself. The built-in ones share theirs.
 
     Returns:
-        Curve of two [steps+1, T] tensors, in squared units of y; infinite where adaptation has diverged so far
+        Curve of two [steps+1, T] tensors, in units of the loss; infinite where adaptation has diverged so far
         that the numbers overflow.
 
     Raises:
         TypeError, ValueError: a bad value or unknown optimiser, or shapes or dtypes that do not match.
+        RuntimeError: within `torch.inference_mode()`, where there are no gradients.
 
     Source: Finn et al. (2017), figure 3 and table 2.
     """
-    alpha, steps, optimizer = rate("alpha", alpha), whole("steps", steps, 0), one_of("optimizer", optimizer, OPTIMIZERS)
+    schedule("alpha", alpha, whole("steps", steps, 0))
+    one_of("optimizer", optimizer, OPTIMIZERS)
+    method = method if isinstance(method, Method) else METHODS[one_of("method", method, METHODS)]
+    inner_loop = adam_loop if optimizer == "adam" else method.inner_loop
     check_batch(theta, batch)
-    sizes = [*(p.shape[0] for p in theta.values() if p.ndim == 2), len(list(theta.values())[-1])]
 
-    def error_of(phi: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        return loss(unflatten(phi, sizes), x, y)
+    def errors(x_support: Tensor, y_support: Tensor, x_query: Tensor, y_query: Tensor) -> tuple[Tensor, Tensor]:
+        phis = inner_loop(theta, x_support, y_support, alpha=alpha, steps=steps, loss=loss)
+        curve = [(loss(phi, x_support, y_support), loss(phi, x_query, y_query)) for phi in phis]
+        support, query = zip(*curve, strict=True)
+        return torch.stack(support), torch.stack(query)
 
-    gradient_and_error, error = vmap(grad_and_value(error_of)), vmap(error_of)
-    support, query = [], []
     with torch.no_grad():
-        phi = flatten(theta).repeat(len(batch.x_support), 1)  # [T, P]
-        update = OPTIMIZERS[optimizer]([phi], lr=alpha, fused=True).step  # elementwise: one for each task
-        for _ in range(steps):
-            phi.grad, now = gradient_and_error(phi, batch.x_support, batch.y_support)
-            support.append(now)
-            query.append(error(phi, batch.x_query, batch.y_query))
-            update()
-        support.append(error(phi, batch.x_support, batch.y_support))
-        query.append(error(phi, batch.x_query, batch.y_query))
-    return Curve(*(torch.stack(errors).nan_to_num(nan=torch.inf, posinf=torch.inf) for errors in (support, query)))
+        both = vmap(errors, out_dims=1)(*batch[:4])  # [steps+1, T] each
+    return Curve(*(error.nan_to_num(nan=torch.inf, posinf=torch.inf) for error in both))
+
+
+def adam_loop(theta: Params, x: Tensor, y: Tensor, *, alpha: Rate, steps: int, loss: Loss = mse) -> Iterator[Params]:
+    """`inner_loop` with Adam in place of gradient descent.
+
+    Args, Yields, Raises: as for `inner_loop`.
+
+    Source: Kingma & Ba (2015), algorithm 1.
+    """
+    yield theta
+    vector = flatten(theta)
+    state = adam_init(vector)
+    for rate in schedule("alpha", alpha, steps):
+        slope = grad(lambda vector: loss(unflatten(vector, theta), x, y))(vector)
+        vector, state = adam(vector, slope, state, rate)
+        yield unflatten(vector, theta)

@@ -1,20 +1,25 @@
 """MAML, first-order MAML and joint pre-training: each maps (theta, batch) to a meta-gradient.
 
-`adapt` is written for one task; `torch.func.vmap` makes it all tasks of a batch.
+`inner_loop` and `adapt` are written for one task; `torch.func.vmap` makes them all tasks of a batch. `Method` says what
+any other method has to bring.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.func import grad, grad_and_value, vmap
 
+from l2l._validation import schedule, whole
 from l2l.net import Params, mse
-from l2l.tasks import Batch
-from l2l.validation import rate, whole
+from l2l.tasks import Batch, SineBatch
 
 Loss = Callable[[Params, Tensor, Tensor], Tensor]  # (params, x, y) -> scalar
+InnerLoop = Callable[..., Iterator[Params]]  # (theta, x, y, *, alpha, steps, loss) -> θ^(0), …, θ^(K)
+Rate = float | Sequence[float] | Tensor  # of every inner step, or of each
 
 
 class MetaGrad(NamedTuple):
@@ -24,10 +29,10 @@ class MetaGrad(NamedTuple):
     grads: Params
 
 
-def adapt(
-    theta: Params, x: Tensor, y: Tensor, *, alpha: float, steps: int, first_order: bool = False, loss: Loss = mse
-) -> Params:
-    """The inner loop (lines 5 to 8 of the book's listing): `steps` gradient steps on one task's support set::
+def inner_loop(
+    theta: Params, x: Tensor, y: Tensor, *, alpha: Rate, steps: int, loss: Loss = mse, first_order: bool = False
+) -> Iterator[Params]:
+    """The inner loop (lines 5 to 8 of the book's listing): gradient steps on one task's support set::
 
         θ^(0) = θ,    θ^(k) = θ^(k-1) - α ∇L(θ^(k-1); support)
 
@@ -37,55 +42,105 @@ def adapt(
     Args:
         theta: initialisation.
         x, y: support points of one task, [K, 1] each.
-        alpha: inner learning rate, finite and ≥ 0.
+        alpha: inner learning rate, finite and ≥ 0. A sequence or a tensor [n] gives one for each step, the last of
+            which holds for further steps; a tensor may be differentiated by.
         steps: number of inner steps, ≥ 0.
-        first_order: leave the second-order term out.
         loss: function of (params, x, y) that gives a scalar.
+        first_order: leave the second-order term out.
 
-    Returns:
-        phi, the adapted parameters, in the shapes of `theta`.
+    Yields:
+        θ^(0), θ^(1), …, θ^(steps), in the shapes of `theta`.
 
     Raises:
         TypeError, ValueError: bad `alpha` or `steps`, or shapes or dtypes that do not match.
+        RuntimeError: within `torch.inference_mode()`, where there are no gradients.
 
     Source: Finn et al. (2017), equation 1.
     """
-    alpha, steps = rate("alpha", alpha), whole("steps", steps, 0)
+    rates = schedule("alpha", alpha, whole("steps", steps, 0))
+    _need_gradients()
     phi = theta
-    for _ in range(steps):
+    yield phi
+    for rate in rates:
         grads = grad(loss)(phi, x, y)
         if first_order:
             grads = {name: g.detach() for name, g in grads.items()}
-        phi = {name: p - alpha * grads[name] for name, p in phi.items()}
+        phi = {name: p - rate * grads[name] for name, p in phi.items()}
+        yield phi
+
+
+def adapt(
+    theta: Params,
+    x: Tensor,
+    y: Tensor,
+    *,
+    alpha: Rate,
+    steps: int,
+    loss: Loss = mse,
+    inner_loop: InnerLoop = inner_loop,
+) -> Params:
+    """Adapt to one task: φ = θ^(steps), the end of the inner loop.
+
+    Args:
+        theta, x, y, alpha, steps, loss: as for `inner_loop`.
+        inner_loop: another method's, in its place.
+
+    Returns:
+        phi, the adapted parameters.
+
+    Raises:
+        TypeError, ValueError, RuntimeError: as `inner_loop` does.
+    """
+    for iterate in inner_loop(theta, x, y, alpha=alpha, steps=steps, loss=loss):
+        phi = iterate
     return phi
 
 
-def maml(theta: Params, batch: Batch, *, alpha: float, steps: int, loss: Loss = mse) -> MetaGrad:
+def maml(
+    theta: Params,
+    batch: Batch | SineBatch,
+    *,
+    alpha: Rate,
+    steps: int,
+    loss: Loss = mse,
+    inner_loop: InnerLoop = inner_loop,
+) -> MetaGrad:
     """MAML: the gradient, with respect to θ, of the query loss after adaptation::
 
         g = ∇_θ mean_i L(θ_i^(K); query_i)
           = mean_i (I - αH_0)(I - αH_1)…(I - αH_{K-1}) ∇L(θ_i^(K); query_i)
 
     with K = `steps` and H_k the Hessian of task i's support loss at θ_i^(k); line 10 of the book's listing.
-    Exact for any number of inner steps.
+    Exact for any number of inner steps, and through any inner loop (the product is that of the book's own).
 
     Args:
         theta: initialisation.
         batch: T tasks.
-        alpha, steps, loss: as for `adapt`.
+        alpha, steps, loss, inner_loop: as for `adapt`.
 
     Returns:
         MetaGrad: mean query loss after adaptation (scalar), and its gradient in the shapes of `theta`.
 
     Raises:
         TypeError, ValueError: bad `alpha` or `steps`, or shapes or dtypes that do not match.
+        RuntimeError: within `torch.inference_mode()`, where there are no gradients.
 
     Source: Finn et al. (2017), algorithm 2, with the mean over tasks in place of the sum.
     """
-    return _query_gradient(theta, batch, alpha=alpha, steps=steps, loss=loss, first_order=False)
+    check_batch(theta, batch)
+
+    def after_adaptation(theta, x_support, y_support, x_query, y_query):
+        phi = adapt(theta, x_support, y_support, alpha=alpha, steps=steps, loss=loss, inner_loop=inner_loop)
+        return loss(phi, x_query, y_query)
+
+    def meta_loss(theta):
+        return vmap(after_adaptation, in_dims=(None, 0, 0, 0, 0))(theta, *batch[:4]).mean()
+
+    grads, value = grad_and_value(meta_loss)(theta)
+    return MetaGrad(value, grads)
 
 
-def fomaml(theta: Params, batch: Batch, *, alpha: float, steps: int, loss: Loss = mse) -> MetaGrad:
+def fomaml(theta: Params, batch: Batch | SineBatch, *, alpha: Rate, steps: int, loss: Loss = mse) -> MetaGrad:
     """First-order MAML: `maml` with every Jacobian I - αH_k replaced by I::
 
         g = mean_i ∇L(θ_i^(K); query_i)
@@ -94,25 +149,11 @@ def fomaml(theta: Params, batch: Batch, *, alpha: float, steps: int, loss: Loss 
 
     Source: Finn et al. (2017), section 5.2; named by Nichol et al. (2018).
     """
-    return _query_gradient(theta, batch, alpha=alpha, steps=steps, loss=loss, first_order=True)
+    first_order = partial(inner_loop, first_order=True)
+    return maml(theta, batch, alpha=alpha, steps=steps, loss=loss, inner_loop=first_order)
 
 
-def _query_gradient(theta, batch, *, alpha, steps, loss, first_order) -> MetaGrad:
-    check_batch(theta, batch)
-
-    def after_adaptation(theta, x_support, y_support, x_query, y_query):
-        phi = adapt(theta, x_support, y_support, alpha=alpha, steps=steps, first_order=first_order, loss=loss)
-        return loss(phi, x_query, y_query)
-
-    def meta_loss(theta):
-        tasks = batch.x_support, batch.y_support, batch.x_query, batch.y_query
-        return vmap(after_adaptation, in_dims=(None, 0, 0, 0, 0))(theta, *tasks).mean()
-
-    grads, value = grad_and_value(meta_loss)(theta)
-    return MetaGrad(value, grads)
-
-
-def pretrain(theta: Params, batch: Batch, *, alpha: float, steps: int, loss: Loss = mse) -> MetaGrad:
+def pretrain(theta: Params, batch: Batch | SineBatch, *, alpha: Rate, steps: int, loss: Loss = mse) -> MetaGrad:
     """Joint pre-training: one network for all tasks, on all of the batch's points::
 
         g = ∇_θ mean_i L(θ; support_i ∪ query_i)
@@ -124,7 +165,7 @@ def pretrain(theta: Params, batch: Batch, *, alpha: float, steps: int, loss: Los
 
     Source: the baseline "pretrained on all tasks" of Finn et al. (2017), section 5.1.
     """
-    rate("alpha", alpha), whole("steps", steps, 0)
+    schedule("alpha", alpha, whole("steps", steps, 0))
     check_batch(theta, batch)
     x = torch.cat([batch.x_support, batch.x_query], dim=1)  # [T, K+Q, 1]
     y = torch.cat([batch.y_support, batch.y_query], dim=1)
@@ -132,38 +173,78 @@ def pretrain(theta: Params, batch: Batch, *, alpha: float, steps: int, loss: Los
     return MetaGrad(value, grads)
 
 
-METHODS = {"maml": maml, "fomaml": fomaml, "pretrain": pretrain}
+@dataclass(frozen=True)
+class Method:
+    """What makes a method: three pure functions. Called, it gives its meta-gradient.
+
+    A method of one's own takes as little as differs from MAML: `Method("anil", partial(maml, inner_loop=head), head)`
+    adapts otherwise, and differentiates through that.
+    """
+
+    name: str
+    """What a run file calls it."""
+    meta_gradient: Callable[..., MetaGrad]
+    """(theta, batch, *, alpha, steps, loss) -> MetaGrad, with a gradient for each meta-parameter."""
+    inner_loop: InnerLoop = inner_loop
+    """(theta, x, y, *, alpha, steps, loss) -> iterator over what `loss` takes, after 0, 1, …, `steps` steps on one
+    task. Meta-test uses it, and so does whoever else adapts."""
+    init: Callable[[Params, Rate], Params] = lambda params, alpha: params
+    """(first parameters of the network, alpha) -> first meta-parameters: any dict of tensors of one dtype."""
+
+    def __call__(
+        self, theta: Params, batch: Batch | SineBatch, *, alpha: Rate, steps: int, loss: Loss = mse
+    ) -> MetaGrad:
+        return self.meta_gradient(theta, batch, alpha=alpha, steps=steps, loss=loss)
 
 
-def initial_gradient_norm(theta: Params, batch: Batch, loss: Loss = mse) -> Tensor:
-    """Length of the first adaptation gradient, ‖∇L(θ; support_i)‖₂, over all parameters together.
+METHODS = {m.name: m for m in (Method("maml", maml), Method("fomaml", fomaml), Method("pretrain", pretrain))}
+
+
+def initial_gradient_norm(
+    theta: Params, batch: Batch | SineBatch, loss: Loss = mse, inner_loop: InnerLoop = inner_loop
+) -> Tensor:
+    """Length of the first adaptation gradient, ‖∇L(θ^(0); support_i)‖₂, over all parameters together.
 
     Args:
         theta: initialisation, not adapted.
         batch: T tasks, of which the support points are used.
-        loss: as for `adapt`.
+        loss, inner_loop: as for `adapt`; the inner loop says what θ^(0) is.
 
     Returns:
-        [T], in squared units of y for each unit of parameter. No graph is kept.
+        [T], in units of the loss for each unit of parameter. No graph is kept.
 
     Raises:
-        TypeError, ValueError: shapes or dtypes that do not match.
+        TypeError, ValueError, RuntimeError: as `maml` does.
 
     Source: the sensitivity of which Finn et al. (2017) speak in section 1; it equals ‖θ^(0) - θ^(1)‖/α.
     """
     check_batch(theta, batch)
+
+    def first_gradient(x: Tensor, y: Tensor) -> Params:
+        start = next(iter(inner_loop(theta, x, y, alpha=0.0, steps=0, loss=loss)))
+        return grad(loss)(start, x, y)
+
     with torch.no_grad():
-        grads = vmap(grad(loss), in_dims=(None, 0, 0))(theta, batch.x_support, batch.y_support)
+        grads = vmap(first_gradient)(batch.x_support, batch.y_support)
         return torch.sqrt(sum((g**2).flatten(1).sum(1) for g in grads.values()))
 
 
-def check_batch(theta: Params, batch: Batch) -> None:
-    """Raise unless the batch's shapes agree with one another and its dtype with the parameters'."""
+def check_batch(theta: Params, batch: Batch | SineBatch) -> None:
+    """Raise unless the batch's shapes agree with one another and its dtypes with the parameters'."""
+    _need_gradients()
     for part in ("support", "query"):
         x, y = getattr(batch, f"x_{part}"), getattr(batch, f"y_{part}")
-        if x.ndim != 3 or y.shape[:2] != x.shape[:2] or len(x) != len(batch.x_support) or x.numel() == 0:
-            shapes = {field: tuple(getattr(batch, field).shape) for field in batch._fields[:4]}
-            raise ValueError(f"batch must hold T ≥ 1 tasks of shape [T, points, 1], got {shapes}")
+        if min(x.ndim, y.ndim) < 2 or y.shape[:2] != x.shape[:2] or len(x) != len(batch.x_support) or x.numel() == 0:
+            shapes = {field: tuple(getattr(batch, field).shape) for field in Batch._fields}
+            raise ValueError(f"batch must hold T ≥ 1 tasks of shape [T, points, …], got {shapes}")
         for name, p in theta.items():
-            if not x.dtype == y.dtype == p.dtype:
-                raise TypeError(f"batch and parameters must have one dtype, got {x.dtype}, {y.dtype}, {name} {p.dtype}")
+            if not (x.dtype == p.dtype and (y.dtype == p.dtype or not (y.is_floating_point() or y.is_complex()))):
+                raise TypeError(
+                    f"batch and parameters must have one dtype, got {x.dtype}, {y.dtype}, {name} {p.dtype}; only y may "
+                    "hold integers"
+                )
+
+
+def _need_gradients() -> None:
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError("gradients are needed here, and torch.inference_mode() makes none: use torch.no_grad()")

@@ -22,7 +22,12 @@ METHOD_STYLE = {
 }
 """Legible in print without colour, too: the line styles differ, and the markers of medians."""
 MARKERS = {"maml": "o", "fomaml": "s", "pretrain": "^", "reptile": "v", "untrained": "D"}
+OTHER_COLORS = ("#7a6a00", "#00808f", "#a0522d", "#5b5bd6", "#c2185b")
+OTHER_DASHES = ((0, (8, 2)), (0, (1, 1)), (0, (6, 2, 1, 2)), (0, (3, 1)))
+OTHER_MARKERS = "PXph*"
+"""For methods that have no style of their own, in the order in which a figure shows them."""
 TRUTH_STYLE = {"color": "#8a8a8a", "linewidth": 3.5, "alpha": 0.6, "zorder": 1}
+TRUTH_LABEL, MEDIANS_LABEL = "true function", "medians"
 POINT_STYLE = {"color": "#222222", "marker": "o", "linestyle": "", "markersize": 6, "zorder": 5}
 HOUSE_STYLE = {
     "figure.figsize": (7.0, 3.8),
@@ -48,6 +53,28 @@ def use_style() -> None:
     plt.rcParams.update(HOUSE_STYLE)
 
 
+def method_style(method: str, ax: Axes) -> dict:
+    """Return label, colour and line style of a method.
+
+    Args:
+        method: a name in METHOD_STYLE, or any other, which is its own label and takes the next free style of `ax`.
+        ax: where it is drawn.
+    """
+    return METHOD_STYLE.get(method) or {
+        "label": method,
+        "color": OTHER_COLORS[_place(method, ax) % len(OTHER_COLORS)],
+        "linestyle": OTHER_DASHES[_place(method, ax) % len(OTHER_DASHES)],
+    }
+
+
+def _place(method: str, ax: Axes) -> int:
+    """Return how many methods without a style of their own the axes show before this one."""
+    house = {style["label"] for style in METHOD_STYLE.values()} | {TRUTH_LABEL, MEDIANS_LABEL}
+    shown = [label for label in dict.fromkeys(line.get_label() for line in ax.lines) if label not in house]
+    shown = [label for label in shown if not label.startswith("_")]
+    return shown.index(method) if method in shown else len(shown)
+
+
 def plot_mean(x: ArrayLike, values: ArrayLike, ax: Axes, *, method: str) -> None:
     """Draw a mean and, from two values on, its 95 % interval as a band.
 
@@ -55,9 +82,9 @@ def plot_mean(x: ArrayLike, values: ArrayLike, ax: Axes, *, method: str) -> None
         x: [N].
         values: [N, R]; the mean is over the last axis.
         ax: where to draw.
-        method: whose colour and line style to use.
+        method: whose colour and line style to use: a name in METHOD_STYLE, or any other.
     """
-    values, style = np.asarray(values), METHOD_STYLE[method]
+    values, style = np.asarray(values), method_style(method, ax)
     if values.shape[-1] == 1:
         ax.plot(x, values[..., 0], **style)
         return
@@ -89,12 +116,13 @@ def plot_adaptation_curves(curves: Mapping[str, ArrayLike], ax: Axes, *, error: 
         error: which error it is, "query" or "support", for the label.
     """
     for method, values in curves.items():
-        style, steps = METHOD_STYLE[method], np.arange(len(values))
+        style, steps = method_style(method, ax), np.arange(len(values))
         values = np.asarray(values, dtype=float).reshape(len(steps), -1, np.shape(values)[-1])  # [steps+1, R, T]
         plot_mean(steps, values.mean(axis=2) if values.shape[1] > 1 else values[:, 0], ax, method=method)
-        marker = {"marker": MARKERS[method], "markersize": 7 if method == "maml" else 4, "markerfacecolor": "white"}
+        shape = MARKERS.get(method) or OTHER_MARKERS[_place(method, ax) % len(OTHER_MARKERS)]
+        marker = {"marker": shape, "markersize": 7 if method == "maml" else 4, "markerfacecolor": "white"}
         ax.plot(steps, np.median(values, axis=(1, 2)), color=style["color"], linestyle="", **marker)
-    ax.plot([], [], color="#555555", linestyle="", label="medians", marker="o", markerfacecolor="white")
+    ax.plot([], [], color="#555555", linestyle="", label=MEDIANS_LABEL, marker="o", markerfacecolor="white")
     ax.set(xlabel="adaptation steps", ylabel=f"mean squared {error} error", yscale="log")
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend()
@@ -108,7 +136,7 @@ def plot_task(x: ArrayLike, y: ArrayLike, ax: Axes, *, support: tuple[ArrayLike,
         ax: where to draw.
         support: (x, y) of the support points, [K] each.
     """
-    ax.plot(x, y, label="true function", **TRUTH_STYLE)
+    ax.plot(x, y, label=TRUTH_LABEL, **TRUTH_STYLE)
     if support is not None:
         ax.plot(*support, label="support points", **POINT_STYLE)
     ax.set(xlabel="$x$", ylabel="$y$")
@@ -125,9 +153,9 @@ def plot_half_axis_fit(
         fits: number of steps → the network's outputs on that grid, [N]; later steps are drawn stronger.
         support: (x, y) of the support points, [K] each; the span that they cover is shaded.
         ax: where to draw.
-        method: whose colour to use.
+        method: whose colour to use: a name in METHOD_STYLE, or any other.
     """
-    style = METHOD_STYLE[method]
+    style = method_style(method, ax)
     plot_task(x, y, ax, support=support)
     covered = np.asarray(support[0])
     ax.axvspan(covered.min(), covered.max(), color="#999999", alpha=0.15, linewidth=0)

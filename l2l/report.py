@@ -10,8 +10,7 @@ from torch import Tensor
 
 from l2l.config import DTYPES
 from l2l.evaluate import adaptation_curve
-from l2l.methods import adapt, initial_gradient_norm
-from l2l.net import ACTIVATIONS, mlp
+from l2l.methods import Rate, adapt, initial_gradient_norm
 from l2l.plots import (
     HOUSE_STYLE,
     neutral_legend,
@@ -21,13 +20,13 @@ from l2l.plots import (
 )
 from l2l.run import Run
 from l2l.stats import confidence_interval
-from l2l.tasks import META_TEST, Batch, SineTasks, stream
+from l2l.tasks import META_TEST, SineBatch, SineTasks, stream
 
 QUERY_POINTS = 100
 HALF_AXIS_TASK = {"amplitude": 4.0, "phase": 0.5}  # a large one, so that a bad fit shows
 
 
-def meta_test_batch(run: Run, tasks: int, shots: int, half_axis: bool = False) -> Batch:
+def meta_test_batch(run: Run, tasks: int, shots: int, half_axis: bool = False) -> SineBatch:
     """Return tasks that no training saw, the same for every run of a task family."""
     side = (sum(run.task_family.x_range) / 2, run.task_family.x_range[1]) if half_axis else None
     return run.task_family.sample(
@@ -35,12 +34,13 @@ def meta_test_batch(run: Run, tasks: int, shots: int, half_axis: bool = False) -
     )
 
 
-def meta_test(run: Run, batch: Batch, *, alpha: float, steps: int, optimizer: str) -> dict[str, np.ndarray]:
+def meta_test(run: Run, batch: SineBatch, *, alpha: Rate, steps: int, optimizer: str) -> dict[str, np.ndarray]:
     """Return the errors `support` and `query` [steps+1, R, T], and `gradient_norm` [R, T]."""
     replicas = [run.replica(r) for r in range(len(run.config.seeds))]
-    settings = {"alpha": alpha, "steps": steps, "optimizer": optimizer, "loss": run.config.loss}
+    method, _, loss, _ = run.config.parts
+    settings = {"alpha": alpha, "steps": steps, "optimizer": optimizer, "loss": loss, "method": method}
     curves = [adaptation_curve(theta, batch, **settings) for theta in replicas]
-    norms = [initial_gradient_norm(theta, batch, run.config.loss) for theta in replicas]
+    norms = [initial_gradient_norm(theta, batch, loss, method.inner_loop) for theta in replicas]
     return {
         "support": torch.stack([curve.support for curve in curves], dim=1).numpy(),
         "query": torch.stack([curve.query for curve in curves], dim=1).numpy(),
@@ -107,9 +107,10 @@ def half_axis_fit(run: Run, shots: int, steps: tuple[int, ...], alpha: float) ->
 
     theta = run.replica(0)
     with torch.no_grad():
-        activation, loss = ACTIVATIONS[run.config.activation], run.config.loss
-        phis = {k: adapt(theta, x_support, truth(x_support), alpha=alpha, steps=k, loss=loss) for k in steps}
-        fits = {k: mlp(phi, x, activation)[:, 0] for k, phi in phis.items()}
+        method, network, loss, _ = run.config.parts
+        settings = {"alpha": alpha, "loss": loss, "inner_loop": method.inner_loop}
+        phis = {k: adapt(theta, x_support, truth(x_support), steps=k, **settings) for k in steps}
+        fits = {k: network.apply(phi, x)[:, 0] for k, phi in phis.items()}
     return x[:, 0], truth(x)[:, 0], fits, (x_support[:, 0], truth(x_support)[:, 0])
 
 

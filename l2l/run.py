@@ -4,20 +4,27 @@ import hashlib
 import json
 import os
 import platform
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, is_dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from l2l.config import TrainConfig
-from l2l.net import Params, init_params
-from l2l.tasks import SineTasks
+from l2l.adam import OPTIMIZERS, Optimizer
+from l2l.config import LOSSES, OutputLoss, TrainConfig, part_name
+from l2l.methods import METHODS, Method
+from l2l.net import MLP, Network, Params
+from l2l.tasks import SineTasks, TaskFamily
 
-FORMAT = "l2l run 2"
+FORMAT, BEFORE = "l2l run 3", "l2l run 2"
+FAMILIES = {"SineTasks": SineTasks}
 DATA = Path(__file__).parent / "data"
 
 
@@ -34,10 +41,12 @@ class Run:
     is the same for every run of a task family: the method's own loss, and the mean norm over tasks."""
     checkpoints: dict[int, Params]
     """Parameters [R, ...] after each iteration of `config.checkpoint_at` that was reached."""
-    task_family: SineTasks = field(default_factory=SineTasks)
+    task_family: TaskFamily = field(default_factory=SineTasks)
     """The distribution of tasks it was trained on."""
     iteration: int | None = None
     """Outer updates made; fewer than `config.iterations` if training was cut short. None: all of them."""
+    engine: str | None = None
+    """What made the last of them: "native", "compiled", "recorded" or "called"; None if that isn't known."""
 
     def __post_init__(self):
         if self.iteration is None:
@@ -62,14 +71,30 @@ class Run:
         write_run(path, self)
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> "Run":
+    def load(
+        cls,
+        path: str | os.PathLike,
+        *,
+        method: Method | None = None,
+        network: Network | None = None,
+        loss: OutputLoss | None = None,
+        optimizer: Optimizer | None = None,
+        task_family: TaskFamily | None = None,
+    ) -> "Run":
         """Read a run that `save` or `train` wrote. No code in the file is ever executed.
+
+        Args:
+            path: the file.
+            method, network, loss, optimizer, task_family: what it was trained with, where that doesn't come with this
+                package. The file holds their names alone.
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: the file is truncated, corrupt, or not a run of this package.
+            ValueError: the file is truncated, corrupt, or not a run of this package; or something it was trained with
+                isn't known here and wasn't passed, or is another than what was passed.
         """
-        return read_run(path)[0]
+        parts = {"method": method, "network": network, "loss": loss, "optimizer": optimizer}
+        return read_run(path, parts, task_family)[0]
 
     @classmethod
     def stored(cls, name: str) -> "Run":
@@ -84,23 +109,24 @@ class Run:
         return cls.load(runs[name])
 
 
-def write_run(path: str | os.PathLike, run: Run, optimiser: dict[str, Tensor] | None = None) -> None:
+def write_run(path: str | os.PathLike, run: Run, optimizer: dict[str, Tensor] | None = None) -> None:
     """Write a run, with the optimiser's state while it is unfinished."""
     tensors = {f"theta.{name}": p for name, p in run.theta.items()}
     tensors |= {f"history.{name}": values for name, values in run.history.items()}
     tensors |= {f"checkpoint.{i}.{name}": p for i, params in run.checkpoints.items() for name, p in params.items()}
-    tensors |= {f"optimiser.{name}": values for name, values in (optimiser or {}).items()}
+    tensors |= {f"optimizer.{name}": values for name, values in (optimizer or {}).items()}
     tensors = {
         name: values.detach().cpu().clone(memory_format=torch.contiguous_format) for name, values in tensors.items()
     }
     about = {
-        "config": asdict(run.config),
-        "task_family": asdict(run.task_family),
+        "config": run.config.described(),
+        "task_family": described(run.task_family),
         "iteration": run.iteration,
-        "versions": {package: version(package) for package in ("l2l-book", "torch", "numpy", "safetensors")}
+        "engine": run.engine,
+        "versions": {package: _version(package) for package in ("l2l-book", "torch", "numpy", "safetensors")}
         | {"python": platform.python_version(), "machine": platform.machine()},
     }
-    text = json.dumps(about)
+    text = json.dumps(about, default=repr)
     metadata = {"format": FORMAT, "about": text, "sha256": _digest(tensors, text)}
     path, temporary = _path_and_temporary(path)
     try:
@@ -113,41 +139,128 @@ def write_run(path: str | os.PathLike, run: Run, optimiser: dict[str, Tensor] | 
         temporary.unlink(missing_ok=True)
 
 
-def read_run(path: str | os.PathLike) -> tuple[Run, dict[str, Tensor]]:
-    """Read a run and, if it is unfinished, the optimiser's state."""
+def read_run(
+    path: str | os.PathLike, parts: Mapping[str, object] | None = None, family: TaskFamily | None = None
+) -> tuple[Run, dict[str, Tensor]]:
+    """Read a run and, if it is unfinished, the optimiser's state; `parts` are those that `Run.load` was given."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no run file {path}")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
+            if metadata.get("format") not in (FORMAT, BEFORE):
                 raise ValueError("it is not a run written by this version of l2l")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         if _digest(tensors, metadata.get("about", "")) != metadata.get("sha256"):
             raise ValueError("its contents do not match their checksum")
         about = json.loads(metadata["about"])
-        return _run_from(tensors, about)
+        if metadata["format"] == BEFORE:
+            tensors, about = _translated(tensors, about)
+        return _run_from(tensors, about, parts or {}, family)
     except (SafetensorError, ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} can't be read as a run: {error}") from None
 
 
-def _run_from(tensors: dict[str, Tensor], about: dict) -> tuple[Run, dict[str, Tensor]]:
-    config, iteration = TrainConfig(**about["config"]), about["iteration"]
-    template = init_params(config.sizes, generator=torch.Generator())
+def _translated(tensors: dict[str, Tensor], about: dict) -> tuple[dict[str, Tensor], dict]:
+    """Bring a file of the format before into today's."""
+    config = about["config"]
+    if (activation := config.pop("activation", "relu")) != "relu":
+        config["network"] = {"sizes": config.pop("sizes"), "activation": activation}
+    about["task_family"] = {"class": "SineTasks", "fields": about["task_family"]}
+    names = {"m": "state.0", "v": "state.1", "t": "state.2"}
+    return {
+        "optimizer." + names.get(name[10:], name[10:]) if name.startswith("optimiser.") else name: values
+        for name, values in tensors.items()
+    }, about
+
+
+def _run_from(
+    tensors: dict[str, Tensor], about: dict, parts: Mapping[str, object], family: TaskFamily | None
+) -> tuple[Run, dict[str, Tensor]]:
+    config, iteration = _config_from(about["config"], parts), about["iteration"]
+    template = config.initial_parameters(config.seeds[0])
 
     def params(prefix: str) -> Params:
         found = {name: tensors[f"{prefix}.{name}"] for name in template}
         if any(found[name].shape != (len(config.seeds), *p.shape) for name, p in template.items()):
-            raise ValueError(f"the shapes of {prefix} are not those of {config.sizes} and {len(config.seeds)} seeds")
+            raise ValueError(f"the shapes of {prefix} are not those of its network, for {len(config.seeds)} seeds")
         return found
 
     def part(prefix: str) -> dict[str, Tensor]:
         return {name.removeprefix(prefix): values for name, values in tensors.items() if name.startswith(prefix)}
 
     checkpoints = {i: params(f"checkpoint.{i}") for i in config.checkpoint_at if i <= iteration}
-    task_family = SineTasks(**about["task_family"])
-    run = Run(config, params("theta"), part("history."), checkpoints, task_family, iteration)
-    return run, part("optimiser.")
+    family = _family_from(about["task_family"], family)
+    run = Run(config, params("theta"), part("history."), checkpoints, family, iteration, about.get("engine"))
+    return run, part("optimizer.")
+
+
+def _config_from(about: dict, parts: Mapping[str, object]) -> TrainConfig:
+    """Return the config that was described so, with the parts that this package doesn't know."""
+    known = {"method": METHODS, "loss": LOSSES, "optimizer": OPTIMIZERS, "network": ()}
+    found = {}
+    for kind, names in known.items():
+        name, given = about.get(kind, TrainConfig.__dataclass_fields__[kind].default), parts.get(kind)
+        if isinstance(name, dict):
+            found[kind] = MLP(**name)
+        elif given is None and name is not None and name not in names:
+            raise _unknown(kind, name)
+        elif given is not None and part_name(given) != name:
+            raise ValueError(f"its {kind} is {name!r}, not {part_name(given)!r}")
+        else:
+            found[kind] = name if given is None else given
+    return TrainConfig(**about | found)
+
+
+def _family_from(about: dict, family: TaskFamily | None) -> TaskFamily:
+    if family is None:
+        if about["class"] not in FAMILIES:
+            raise _unknown("task_family", about["class"])
+        return FAMILIES[about["class"]](**about["fields"])
+    if plain(described(family)) != about:
+        raise ValueError(f"its task_family is {about}, not {plain(described(family))}")
+    return family
+
+
+def _unknown(kind: str, name: str) -> ValueError:
+    return ValueError(f"its {kind} is {name!r}, which isn't known here; pass it, as in Run.load(path, {kind}=…)")
+
+
+def described(family: TaskFamily) -> dict:
+    """Return the class of a family and, of a dataclass, its fields."""
+    return {"class": type(family).__name__, "fields": asdict(family) if is_dataclass(family) else {}}
+
+
+def plain(about: dict) -> dict:
+    """Return what a description is once it has been written and read."""
+    return json.loads(json.dumps(about, default=repr))
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a checkout that isn't installed
+        return "not installed"
+
+
+@contextmanager
+def only_writer(path: str | os.PathLike) -> Iterator[None]:
+    """Keep other trainings from writing to `path` meanwhile.
+
+    Raises:
+        OSError: one of them is at it.
+    """
+    path, _ = _path_and_temporary(path)
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise OSError(f"out is being written by another training: {path}") from None
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
 def check_writable(path: str | os.PathLike, name: str = "out") -> None:
@@ -165,7 +278,7 @@ def check_writable(path: str | os.PathLike, name: str = "out") -> None:
 
 def _path_and_temporary(path: str | os.PathLike) -> tuple[Path, Path]:
     path = Path(os.path.realpath(path))  # through links, not over them
-    return path, path.with_name(f".{path.name}.tmp")
+    return path, path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")  # nobody else's
 
 
 def _digest(tensors: dict[str, Tensor], text: str) -> str:

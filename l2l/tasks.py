@@ -1,18 +1,31 @@
 """The task distribution: sinusoids with random amplitude and phase, and what is known of them in closed form."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from l2l.validation import interval, whole
+from l2l._validation import interval, whole
 
 
 class Batch(NamedTuple):
-    """A batch of T tasks, each with K support and Q query points."""
+    """A batch of T tasks, each with K support and Q query points, of any family.
+
+    Inputs have one dtype with the parameters; targets have it too, or are integers (labels of classes).
+    """
+
+    x_support: Tensor  # [T, K, …], here [T, K, 1]
+    y_support: Tensor  # [T, K, …]
+    x_query: Tensor  # [T, Q, …]
+    y_query: Tensor  # [T, Q, …]
+
+
+class SineBatch(NamedTuple):
+    """A `Batch` of sinusoids, with what is true of each."""
 
     x_support: Tensor  # [T, K, 1]
     y_support: Tensor  # [T, K, 1]
@@ -20,6 +33,28 @@ class Batch(NamedTuple):
     y_query: Tensor  # [T, Q, 1]
     amplitude: Tensor  # [T]
     phase: Tensor  # [T], radians
+
+
+class TaskFamily(Protocol):
+    """A distribution of tasks, as `train` needs it: any object with this method will do.
+
+    `sample` draws T tasks with K support and Q query points each, with no randomness but the generator's. A run file
+    names the family's class and, of a dataclass, the values of its fields.
+    """
+
+    def sample(
+        self, tasks: int, shots: int, query: int, *, generator: torch.Generator, dtype: torch.dtype
+    ) -> "Batch | SineBatch":
+        """Draw a batch, on the generator's device."""
+
+
+def by_rows(sample: Callable) -> Callable:
+    """Say of a family's `sample` that tasks drawn in one call equal the same tasks drawn one at a time.
+
+    Many meta-batches are then drawn at once, which is faster. A `sample` that replaces another has to say so itself.
+    """
+    sample.by_rows = True
+    return sample
 
 
 @dataclass(frozen=True)
@@ -43,6 +78,7 @@ class SineTasks:
         for name in ("amplitude", "phase", "x_range"):
             object.__setattr__(self, name, interval(name, getattr(self, name)))
 
+    @by_rows
     def sample(
         self,
         tasks: int,
@@ -53,7 +89,7 @@ class SineTasks:
         support_range: tuple[float, float] | None = None,
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = "cpu",
-    ) -> Batch:
+    ) -> SineBatch:
         """Draw a batch of tasks.
 
         Each task uses one row of uniform numbers, in order: amplitude, phase, support inputs, query
@@ -70,7 +106,7 @@ class SineTasks:
             device: where the batch is put. Drawing happens on the generator's device.
 
         Returns:
-            Batch, with points [T, K, 1] and [T, Q, 1], amplitude and phase [T].
+            SineBatch, with points [T, K, 1] and [T, Q, 1], amplitude and phase [T].
 
         Raises:
             TypeError, ValueError: a count below 1 or not whole, or a bad `support_range`.
@@ -90,7 +126,7 @@ class SineTasks:
             return amplitude[:, None, None] * torch.sin(x + phase[:, None, None])
 
         exact = x_support, sinusoid(x_support), x_query, sinusoid(x_query), amplitude, phase
-        return Batch(*(values.to(device, dtype) for values in exact))
+        return SineBatch(*(values.to(device, dtype) for values in exact))
 
     def conditional_mean(self, x: Tensor) -> Tensor:
         """E[y | x] over all tasks, which joint training on the mean squared error converges to::

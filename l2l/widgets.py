@@ -21,7 +21,7 @@ from l2l.plots import HOUSE_STYLE, METHOD_STYLE, plot_adaptation_curves, plot_me
 from l2l.report import meta_test_batch
 from l2l.run import Run
 from l2l.tasks import SineTasks
-from l2l.train import COMPILE_FROM, train
+from l2l.training import COMPILE_FROM, train
 
 TEST_TASKS = 200  # on which both panels measure
 ADAPTATION_STEPS = 10  # that the right panel shows at least
@@ -258,7 +258,9 @@ class Retrain(ipywidgets.VBox):
 def query_errors(run: Run, steps: int) -> np.ndarray:
     """Return the query errors [steps+1, 1, T] of a run of one seed, on tasks that no training saw."""
     batch = meta_test_batch(run, TEST_TASKS, run.config.shots)
-    return adaptation_curve(run.replica(0), batch, alpha=run.config.alpha, steps=steps).query[:, None].numpy()
+    method, _, loss, _ = run.config.parts
+    curve = adaptation_curve(run.replica(0), batch, alpha=run.config.alpha, steps=steps, loss=loss, method=method)
+    return curve.query[:, None].numpy()
 
 
 def _controls(start: TrainConfig, family: SineTasks) -> dict[str, ipywidgets.DOMWidget]:

@@ -10,7 +10,6 @@ from torch.func import functional_call, grad, vmap
 
 import l2l
 from l2l import mse
-from l2l.check.cases import SIZES
 from l2l.net import flatten, mlp, unflatten
 
 
@@ -69,7 +68,7 @@ def by_finite_differences(theta, batch, alpha, steps):
     def loss(vector):
         total = 0
         for xs, ys, xq, yq in tasks_of(batch):
-            phi = unflatten(vector, SIZES)
+            phi = unflatten(vector, theta)
             for _ in range(steps):
                 phi = {n: phi[n] - alpha * g for n, g in grad(mse)(phi, xs, ys).items()}
             total += mse(phi, xq, yq) / len(batch.x_support)
@@ -111,7 +110,7 @@ def chain(order=lambda path: path[::-1], sign=-1):
         for xs, ys, xq, yq in tasks_of(batch):
 
             def loss(v, x=xs, y=ys):
-                return mse(unflatten(v, SIZES), x, y)
+                return mse(unflatten(v, theta), x, y)
 
             path = [flatten(theta).detach()]
             for _ in range(steps):
@@ -283,7 +282,7 @@ def first_powers(theta, batch, alpha, steps):
     for xs, ys, xq, yq in tasks_of(batch):
 
         def loss(v, x=xs, y=ys):
-            return mse(unflatten(v, SIZES), x, y)
+            return mse(unflatten(v, theta), x, y)
 
         phi, H = flatten(theta).detach(), 0
         for _ in range(steps):
@@ -359,7 +358,7 @@ def hvp_twice(theta, x, y, v):
 
 
 def gauss_newton(theta, x, y, v):
-    J = torch.func.jacrev(lambda t: mlp(unflatten(t, SIZES), x)[:, 0])(flatten(theta))
+    J = torch.func.jacrev(lambda t: mlp(unflatten(t, theta), x)[:, 0])(flatten(theta))
     return 2 / len(x) * J.mT @ (J @ flatten(v))
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from l2l import check
-from l2l.__main__ import main
+from l2l.cli import main
 
 ANSWERS = """\
 import helper

@@ -12,7 +12,7 @@ import scipy.stats
 import torch
 
 from l2l import Run, SineTasks, TrainConfig, adaptation_curve, initial_gradient_norm, mlp, train
-from l2l.__main__ import main, parse_seeds, parser
+from l2l.cli import main, parse_seeds, parser
 from l2l.report import half_axis_fit, summarise
 from l2l.tasks import META_TEST, stream
 
@@ -181,10 +181,10 @@ def test_divergence_has_its_own_status(tmp_path):
 
 HELD = """
 import sys
-import l2l.workers
-from l2l.__main__ import main
+import l2l.engine.workers
+from l2l.cli import main
 
-advance, blocks = l2l.workers.advance, []
+advance, blocks = l2l.engine.workers.advance, []
 
 def held(*args):
     blocks.append(args)
@@ -193,7 +193,7 @@ def held(*args):
         sys.stdin.read()
     return advance(*args)
 
-l2l.workers.advance = held
+l2l.engine.workers.advance = held
 sys.exit(main())
 """
 

@@ -1,65 +1,91 @@
-"""The floors of l2l: a module imports only from floors below its own."""
+"""The rules of the layout: which part of l2l may import which other."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
 import l2l
 
-FLOORS = [
-    {"validation", "stats", "graph"},
-    {"net", "compiler"},
-    {"tasks", "adam"},
-    {"methods"},
-    {"config", "evaluate"},
-    {"run", "replica", "plots", "check"},
-    {"workers"},
-    {"train"},
-    {"report"},
-    {"explorer", "widgets"},
-    {"__main__", "__init__"},
-]
+# The mathematics: each module sees those before it.
+READING_ORDER = ["_validation", "net", "tasks", "methods", "adam", "stats"]
+MATHEMATICS = set(READING_ORDER)
+USED = MATHEMATICS | {"config", "run", "evaluate", "report"}
+RULES = {name: set(READING_ORDER[:i]) for i, name in enumerate(READING_ORDER)} | {
+    "modules": MATHEMATICS,
+    "config": MATHEMATICS,
+    "run": MATHEMATICS | {"config"},
+    "evaluate": MATHEMATICS,
+    "plots": {"stats"},
+    "report": USED | {"plots"},
+    "engine": MATHEMATICS | {"config"},
+    "training": MATHEMATICS | {"config", "run", "engine"},  # who imports the engine, and nobody else
+    "check": MATHEMATICS | {"evaluate"},
+    "explorer": USED | {"plots"},
+    "widgets": USED | {"plots", "training"},
+    "cli": USED | {"training", "check"},
+    "__main__": {"cli"},
+}
 PACKAGE = Path(l2l.__file__).parent
-FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names}
 
 
-def files(module):
-    """A module's file, or those of a package."""
-    return [PACKAGE / f"{module}.py"] if (PACKAGE / f"{module}.py").exists() else [*(PACKAGE / module).rglob("*.py")]
+def files(part):
+    """A module's file, or those of a folder."""
+    return [PACKAGE / f"{part}.py"] if (PACKAGE / f"{part}.py").exists() else [*(PACKAGE / part).rglob("*.py")]
 
 
-def imports(module):
-    for path in files(module):
+def imports(part):
+    for path in files(part):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom):
                 assert node.level == 0, "imports are absolute"
-                yield node.module
+                yield from ((f"l2l.{name.name}" for name in node.names) if node.module == "l2l" else (node.module,))
             elif isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
 
 
-def test_every_module_has_a_floor():
-    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-    assert {path.stem for path in PACKAGE.glob("*.py")} | packages == FLOOR.keys()
+def test_every_part_has_a_rule():
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"} | folders == RULES.keys()
 
 
-@pytest.mark.parametrize("module", sorted(FLOOR))
-def test_imports_come_from_below(module):
-    for name in imports(module):
-        if name.startswith("l2l.") and name.split(".")[1] != module:
-            assert FLOOR[name.split(".")[1]] < FLOOR[module], f"{module} imports {name}"
-        assert name != "l2l", f"{module} imports the package that holds it"
-        assert name.split(".")[0] not in ("pickle", "IPython")
-
-
-def test_checks_know_the_mathematics_and_evaluate():
-    inner = {name.split(".")[1] for name in imports("check") if name.startswith("l2l.")} - {"check"}
-    assert inner <= {"net", "tasks", "methods", "stats", "evaluate"}
+@pytest.mark.parametrize("part", RULES)
+def test_imports_keep_to_the_rules(part):
+    inner = {name.split(".")[1] for name in imports(part) if name.startswith("l2l.")}
+    assert inner - {part} <= RULES[part]
+    assert not {"pickle", "IPython"} & {name.split(".")[0] for name in imports(part)}
 
 
 def test_plots_know_no_torch():
     assert not any(name.split(".")[0] == "torch" for name in imports("plots"))
+
+
+def test_what_is_private_to_torch_is_called_in_one_file():
+    private = re.compile(r"torch\._[a-z]|torch\.fx\.experimental|_inductor|_dynamo|_higher_order_ops")
+    using = {path.name for path in PACKAGE.rglob("*.py") if private.search(path.read_text(encoding="utf-8"))}
+    assert using == {"native.py"}
+
+
+@pytest.mark.parametrize("folder", [path.parent for path in PACKAGE.glob("*/__init__.py")], ids=lambda path: path.name)
+def test_each_folder_says_in_a_few_lines_what_it_is_for(folder):
+    said = (folder / "__init__.py").read_text(encoding="utf-8").partition("\nfrom l2l")[0]
+    assert len(said.splitlines()) <= 20
+    assert re.search("import", said), "what it may import"
+    assert re.search("[Bb]egin", said), "where to begin"
+
+
+def test_the_readable_core_is_short():
+    """Lines of code of the inner loop, `adapt` and the three methods: no docstrings, comments and blank lines."""
+    tree = ast.parse((PACKAGE / "methods.py").read_text(encoding="utf-8"))
+    core = {"MetaGrad", "inner_loop", "adapt", "maml", "fomaml", "pretrain", "Method"}
+    lines = set()
+    for node in (node for node in tree.body if getattr(node, "name", None) in core):
+        alone = [inner.value for inner in ast.walk(node) if isinstance(inner, ast.Expr)]
+        texts = [value for value in alone if isinstance(value, ast.Constant)]
+        silent = {line for text in texts for line in range(text.lineno, text.end_lineno + 1)}
+        lines |= {inner.lineno for inner in ast.walk(node) if hasattr(inner, "lineno")} - silent
+    assert len(lines) < 80
 
 
 def definitions(nodes):

@@ -6,7 +6,19 @@ from functools import partial
 import pytest
 import torch
 
-from l2l import METHODS, SineTasks, adapt, fomaml, init_params, initial_gradient_norm, maml, mlp, mse, pretrain
+from l2l import (
+    METHODS,
+    SineTasks,
+    adapt,
+    fomaml,
+    init_params,
+    initial_gradient_norm,
+    inner_loop,
+    maml,
+    mlp,
+    mse,
+    pretrain,
+)
 from l2l.methods import check_batch
 
 ALPHA = 0.02
@@ -155,8 +167,8 @@ def test_adapt_is_plain_gradient_descent(problem):
         optimiser.zero_grad()
         plain_loss(leaves, x, y).backward()
         optimiser.step()
-    for first_order in (False, True):
-        phi = adapt(theta, x, y, alpha=ALPHA, steps=4, first_order=first_order)
+    for loop in (inner_loop, partial(inner_loop, first_order=True)):
+        phi = adapt(theta, x, y, alpha=ALPHA, steps=4, inner_loop=loop)
         for ours, oracle in zip(phi.values(), leaves, strict=True):
             torch.testing.assert_close(ours, oracle.detach())
     assert all(
@@ -199,7 +211,7 @@ def test_bad_batches(problem):
     for bad in (
         batch._replace(y_support=batch.y_support[:2]),
         batch._replace(x_query=batch.x_query[:2], y_query=batch.y_query[:2]),
-        batch._replace(x_support=batch.x_support[..., 0]),
+        batch._replace(x_support=batch.x_support[..., 0, 0], y_support=batch.y_support[..., 0, 0]),
         batch._replace(x_support=batch.x_support[:, :0], y_support=batch.y_support[:, :0]),
     ):
         for call in (partial(maml, alpha=0.1, steps=1), partial(pretrain, alpha=0.1, steps=1), initial_gradient_norm):

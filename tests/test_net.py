@@ -64,7 +64,8 @@ def test_parameters_that_make_no_network_are_refused(generator):
     for bad in (params | {"b1": torch.zeros(1)}, params | {"W2": torch.zeros(3, 1)}, stacked):
         with pytest.raises(ValueError, match="params must have shapes"):
             mlp(bad, x)
-    for bad in ({}, {"W1": params["W1"]}, params | {"W3": params["W1"]}):
+    without = {name: p for name, p in params.items() if name != "b2"}  # one layer with a bias, one without
+    for bad in ({}, {"b1": params["b1"]}, without, params | {"W3": params["W1"]}):
         with pytest.raises(ValueError, match="params must be named"):
             mlp(bad, x)
     with pytest.raises(TypeError, match="params must have one dtype"):

@@ -19,8 +19,7 @@ def become(engine: str = "native", moved: int = 0, compiler: dict | None = None,
     import torch
 
     import l2l
-    import l2l.compiler
-    import l2l.workers
+    from l2l.engine import loops, native, workers
 
     modules = [module for name, module in sys.modules.items() if name.partition(".")[0] == "l2l"]
     original = l2l.net.init_params
@@ -34,19 +33,19 @@ def become(engine: str = "native", moved: int = 0, compiler: dict | None = None,
         }
 
     def unavailable(*_):
-        raise NotImplementedError("this machine has no compiled loop")
+        raise native.Unavailable("this machine has no compiled loop")
 
     if moved:
         for module in modules:
             if getattr(module, "init_params", None) is original:
                 module.init_params = init_params
     if engine == "compiled":
-        l2l.compiler._compiled_ahead = unavailable
+        loops.NativeLoop, loops.lost = unavailable, lambda *_: None
     elif engine in ("recorded", "called"):
-        sys.modules["l2l.train"].COMPILE_FROM = float("inf")
+        sys.modules["l2l.training"].COMPILE_FROM = float("inf")
     if engine == "called":
-        l2l.workers.record = lambda function, *_: function
-    l2l.compiler.COMPILER.update(compiler or {})
+        workers.recorded = lambda function, _: ("called", function)
+    native.COMPILER.update(compiler or {})
     if data:
         l2l.run.DATA = Path(data)
 

@@ -1,6 +1,7 @@
 """The exercises of the chapter on the two levels: adaptation, the meta-loss, and the best start on parabolas."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -8,11 +9,11 @@ from torch.func import grad
 
 import l2l.methods as methods
 from l2l.check.answers import Answer
-from l2l.check.cases import SHOTS, SIZES, TASKS, batch_case, number, task_case, uniform
+from l2l.check.cases import SHOTS, TASKS, batch_case, number, task_case, uniform
 from l2l.check.exercise import Exercise
 from l2l.check.mistakes import CARRIED_ON, CLIMBS, TURNED, altered, carried_on, miscounted, negative_mse, turned, usual
 from l2l.net import Params, flatten, mlp, mse, unflatten
-from l2l.tasks import Batch
+from l2l.tasks import SineBatch
 
 
 def adapted(theta: Params, x: Tensor, y: Tensor, alpha: float, steps: int) -> Params:
@@ -32,14 +33,15 @@ def no_derivative(theta, x, y, alpha, steps):
 
 
 def derivative_of_first_order(theta, x, y, alpha, steps):
-    return methods.adapt(theta, x, y, alpha=alpha, steps=steps, first_order=True)
+    first_order = partial(methods.inner_loop, first_order=True)
+    return methods.adapt(theta, x, y, alpha=alpha, steps=steps, inner_loop=first_order)
 
 
 def derivative(phi: list[Tensor], given: dict) -> Tensor:
     """Of one number, made of all of φ, by theta."""
     theta = given["theta"]
     found = flatten(dict(zip(theta, phi, strict=True))) if len(phi) == len(theta) else phi[0]
-    outputs = mlp(unflatten(found.double(), SIZES), given["x"] + 1).sin().sum()
+    outputs = mlp(unflatten(found.double(), theta), given["x"] + 1).sin().sum()
     if not outputs.requires_grad:
         return torch.zeros_like(flatten(theta))
     grads = torch.autograd.grad(outputs, list(theta.values()), allow_unused=True, materialize_grads=True)
@@ -87,7 +89,7 @@ adapt = Exercise(
 )
 
 
-def loss_after_adaptation(theta: Params, batch: Batch, alpha: float, steps: int) -> Tensor:
+def loss_after_adaptation(theta: Params, batch: SineBatch, alpha: float, steps: int) -> Tensor:
     return methods.maml(theta, batch, alpha=alpha, steps=steps).loss
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from l2l.net import Params, init_params
-from l2l.tasks import Batch, SineTasks
+from l2l.tasks import SineBatch, SineTasks
 
 SIZES = (1, 8, 8, 1)
 CASES = 5
@@ -31,7 +31,7 @@ def draw_theta(generator: torch.Generator) -> Params:
     return {name: p.requires_grad_() for name, p in theta.items()}
 
 
-def draw_batch(generator: torch.Generator) -> Batch:
+def draw_batch(generator: torch.Generator) -> SineBatch:
     return SineTasks().sample(TASKS, SHOTS, QUERY, generator=generator, dtype=torch.float64)
 
 

@@ -1,10 +1,12 @@
 """The exercises of the chapter on first-order methods: FOMAML and Reptile."""
 
+from functools import partial
+
 from torch import Tensor
 from torch.func import grad
 
 import l2l.methods as methods
-from l2l.check.cases import SHOTS, SIZES, batch_case, task_case
+from l2l.check.cases import SHOTS, batch_case, task_case
 from l2l.check.exercise import Exercise
 from l2l.check.line_10 import first_order, maml_gradient
 from l2l.check.mistakes import (
@@ -24,7 +26,7 @@ from l2l.net import Params, flatten, mse, unflatten
 
 
 def carried_on_gradient(theta, batch, alpha, steps):
-    return grad(carried_on)(theta, batch, alpha, steps, first_order=True)
+    return grad(carried_on)(theta, batch, alpha, steps, inner_loop=partial(methods.inner_loop, first_order=True))
 
 
 def inner_gradient_left(theta, batch, alpha, steps):
@@ -62,7 +64,7 @@ def moved(theta: Params, x: Tensor, y: Tensor, alpha: float, steps: int) -> Tens
 
 
 def direction(theta: Params, x: Tensor, y: Tensor, alpha: float, steps: int) -> Params:
-    return unflatten(moved(theta, x, y, alpha, steps) / alpha, SIZES)
+    return unflatten(moved(theta, x, y, alpha, steps) / alpha, theta)
 
 
 def backwards(theta, x, y, alpha, steps):

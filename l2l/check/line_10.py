@@ -18,13 +18,12 @@ from l2l.check.mistakes import (
     carried_on,
     climbing,
     miscounted,
-    path,
     taken,
     turned,
     usual,
 )
 from l2l.net import Params, flatten, mlp, mse
-from l2l.tasks import Batch
+from l2l.tasks import SineBatch
 
 
 def direction_case(i: int, generator: torch.Generator) -> dict:
@@ -109,7 +108,7 @@ unrolled_product = Exercise(
 )
 
 
-def maml_gradient(theta: Params, batch: Batch, alpha: float, steps: int) -> Params:
+def maml_gradient(theta: Params, batch: SineBatch, alpha: float, steps: int) -> Params:
     return methods.maml(theta, batch, alpha=alpha, steps=steps).grads
 
 
@@ -124,10 +123,10 @@ def carried_on_gradient(theta, batch, alpha, steps):
 def chain(order: Callable[[list[Params]], list[Params]], sign: int = -1) -> Answer:
     """mean_i ∏(I + sign·αH) ∇L, the Hessians at the points that `order` makes of θ^(0), …, θ^(K-1)."""
 
-    def multiplied(theta: Params, batch: Batch, alpha: float, steps: int) -> Tensor:
+    def multiplied(theta: Params, batch: SineBatch, alpha: float, steps: int) -> Tensor:
         total = torch.zeros(())
         for x_support, y_support, x_query, y_query in zip(*batch[:4], strict=True):
-            points = path(theta, x_support, y_support, alpha, steps)
+            points = list(methods.inner_loop(theta, x_support, y_support, alpha=alpha, steps=steps))
             v = grad(mse)(points[-1], x_query, y_query)
             for phi in order(points[:-1]):
                 H = hvp(phi, x_support, y_support, v)

@@ -5,16 +5,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+import l2l.methods as methods
 from l2l.check.answers import Answer
 from l2l.check.cases import TASKS, batch_case
 from l2l.check.exercise import Exercise
-from l2l.check.mistakes import CARRIED_ON, negative_mse, path, usual
+from l2l.check.mistakes import CARRIED_ON, negative_mse, usual
 from l2l.evaluate import adaptation_curve as curve
 from l2l.net import Params, mse
-from l2l.tasks import Batch
+from l2l.tasks import SineBatch
 
 
-def query_curve(theta: Params, batch: Batch, alpha: float, steps: int) -> Tensor:
+def query_curve(theta: Params, batch: SineBatch, alpha: float, steps: int) -> Tensor:
     return curve(theta, batch, alpha=alpha, steps=steps).query.mean(1)
 
 
@@ -24,7 +25,7 @@ def task_after_task(next_start: Callable[[Params, Params], Params], **options) -
     def errors(theta, batch, alpha, steps):
         total = torch.zeros(steps + 1, dtype=torch.float64)
         for x_support, y_support, x_query, y_query in zip(*batch[:4], strict=True):
-            points = path(theta, x_support, y_support, alpha, steps, **options)
+            points = list(methods.inner_loop(theta, x_support, y_support, alpha=alpha, steps=steps, **options))
             total += torch.stack([mse(phi, x_query, y_query) for phi in points]) / TASKS
             theta = next_start(theta, points[-1])
         return total

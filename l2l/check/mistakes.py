@@ -7,9 +7,10 @@ from torch import Tensor
 
 import l2l.methods as methods
 from l2l.check.answers import Answer
-from l2l.check.cases import QUERY, SHOTS, SIZES, TASKS
+from l2l.check.cases import QUERY, SHOTS, TASKS
+from l2l.methods import InnerLoop
 from l2l.net import Params, flatten, mse, unflatten
-from l2l.tasks import Batch
+from l2l.tasks import SineBatch
 
 TURNED = "W2 looks transposed: here W is [in, out], where torch.nn.Linear keeps [out, in]."
 CLIMBS = "The inner steps climb: they take minus α times the gradient."
@@ -33,7 +34,7 @@ def turned(answer: Answer) -> Answer:
     """With the square matrix W2 transposed, as torch.nn.Linear keeps it."""
 
     def mistaken(**case) -> Params:
-        found = unflatten(vector(answer(**case)), SIZES)
+        found = unflatten(vector(answer(**case)), case["theta"])
         return found | {"W2": found["W2"].mT}
 
     return mistaken
@@ -51,27 +52,21 @@ def climbing(method: Answer) -> Answer:
     )
 
 
-def path(theta: Params, x: Tensor, y: Tensor, alpha: float, steps: int, **options) -> list[Params]:
-    """θ^(0), …, θ^(K)."""
-    found = [theta]
-    for _ in range(steps):
-        found.append(methods.adapt(found[-1], x, y, alpha=alpha, steps=1, **options))
-    return found
-
-
-def carried_on(theta: Params, batch: Batch, alpha: float, steps: int, first_order: bool = False) -> Tensor:
+def carried_on(
+    theta: Params, batch: SineBatch, alpha: float, steps: int, inner_loop: InnerLoop = methods.inner_loop
+) -> Tensor:
     """The meta-loss if each task starts where the last one ended."""
     total = torch.zeros(())
     for x_support, y_support, x_query, y_query in zip(*batch[:4], strict=True):
-        theta = methods.adapt(theta, x_support, y_support, alpha=alpha, steps=steps, first_order=first_order)
+        theta = methods.adapt(theta, x_support, y_support, alpha=alpha, steps=steps, inner_loop=inner_loop)
         total = total + mse(theta, x_query, y_query) / TASKS
     return total
 
 
-def taken(support: str, query: str) -> Callable[[Batch], Batch]:
+def taken(support: str, query: str) -> Callable[[SineBatch], SineBatch]:
     """With these points in place of the support and of the query points."""
 
-    def take(batch: Batch) -> Batch:
+    def take(batch: SineBatch) -> SineBatch:
         x_support, y_support = (getattr(batch, f"{axis}_{support}") for axis in "xy")
         x_query, y_query = (getattr(batch, f"{axis}_{query}") for axis in "xy")
         return batch._replace(x_support=x_support, y_support=y_support, x_query=x_query, y_query=y_query)
@@ -79,11 +74,11 @@ def taken(support: str, query: str) -> Callable[[Batch], Batch]:
     return take
 
 
-def only(task: int) -> Callable[[Batch], Batch]:
+def only(task: int) -> Callable[[SineBatch], SineBatch]:
     return lambda batch: type(batch)(*(values[[task]] for values in batch))
 
 
-def merged(batch: Batch) -> Batch:
+def merged(batch: SineBatch) -> SineBatch:
     """Every task with the support points of all."""
     x, y = (values.reshape(1, -1, 1).expand(TASKS, -1, 1) for values in (batch.x_support, batch.y_support))
     return batch._replace(x_support=x, y_support=y)
@@ -122,7 +117,7 @@ def usual(answer: Answer) -> Mapping[str, Answer]:
 def miscounted(answer: Answer) -> Mapping[str, Answer]:
     """What goes wrong with the inner steps in functions of (theta, batch, alpha, steps)."""
 
-    def at_start(theta: Params, batch: Batch, alpha: float, steps: int) -> object:
+    def at_start(theta: Params, batch: SineBatch, alpha: float, steps: int) -> object:
         return answer(theta=theta, batch=batch, alpha=steps * alpha, steps=1)
 
     return {

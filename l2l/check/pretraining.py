@@ -10,14 +10,14 @@ from l2l.check.cases import QUERY, SHOTS, draw_batch, draw_theta, number, unifor
 from l2l.check.exercise import Exercise
 from l2l.check.mistakes import TURNED, altered, only, taken, turned
 from l2l.net import Params, flatten
-from l2l.tasks import Batch, SineTasks
+from l2l.tasks import SineBatch, SineTasks
 
 
 def joint_case(i: int, generator: torch.Generator) -> dict:
     return {"theta": draw_theta(generator), "batch": draw_batch(generator)}
 
 
-def joint(theta: Params, batch: Batch) -> Params:
+def joint(theta: Params, batch: SineBatch) -> Params:
     return methods.pretrain(theta, batch, alpha=0.0, steps=0).grads
 
 

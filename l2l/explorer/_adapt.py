@@ -97,7 +97,7 @@ def _check_runs(runs: Mapping[str, Run]) -> None:
     for method, run in runs.items():
         if 0 not in run.checkpoints:
             raise ValueError(f"runs must keep their start, checkpoint_at=(0, …), which that of {method} does not")
-        theta = flatten(run.checkpoints[0])[0]
+        theta = flatten(run.checkpoints[0], axes=1)[0]
         start = theta if start is None else start
         if theta.shape != start.shape or not torch.equal(theta, start):
             raise ValueError(f"runs must start from the same parameters, that of {method} does not")

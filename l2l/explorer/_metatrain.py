@@ -6,13 +6,12 @@ from dataclasses import asdict
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from l2l.config import TrainConfig
+from l2l.config import HELD_OUT_TASKS, TrainConfig
 from l2l.explorer._page import Explorer, joined, line_styles, shipped_runs
 from l2l.plots import HOUSE_STYLE, plot_adaptation_curves, plot_gradient_norms
 from l2l.report import HALF_AXIS_TASK, half_axis_points, meta_test, meta_test_batch
 from l2l.run import Run
 from l2l.tasks import HELD_OUT, META_TEST, TRAIN, SineTasks, stream
-from l2l.workers import HELD_OUT_TASKS
 
 SEEDS = range(10)  # that the page offers for training
 TEST_TASKS = 50

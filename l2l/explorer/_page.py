@@ -101,7 +101,7 @@ def line_styles(*names: str) -> dict:
 
 def encoded(params: Params) -> str:
     """Return the first replica's parameters as float32 in base64."""
-    return base64.b64encode(flatten(params)[0].numpy().astype("<f4").tobytes()).decode()
+    return base64.b64encode(flatten(params, axes=1)[0].numpy().astype("<f4").tobytes()).decode()
 
 
 @cache

@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from numbers import Integral, Real
 
+import torch
+
 
 def whole(name: str, value, least: int) -> int:
     """Return `value` as an int, or raise unless it is a whole number of at least `least`."""
@@ -20,6 +22,25 @@ def rate(name: str, value) -> float:
     if not math.isfinite(value) or value < 0:
         raise ValueError(f"{name} must be a finite number, not negative, got {value}")
     return value
+
+
+def schedule(name: str, value, steps: int) -> list:
+    """Return the rate of each of `steps` steps; the last of a sequence holds for all further ones.
+
+    A number or a sequence of numbers must be finite and ≥ 0; of a tensor, whose values may be traced, the shape is
+    checked alone.
+    """
+    if isinstance(value, torch.Tensor):
+        if value.ndim > 1 or not value.numel() or not value.is_floating_point():
+            raise ValueError(f"{name} must be one rate or a sequence of rates, got shape {tuple(value.shape)}")
+        rates = list(value) if value.ndim else [value]
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        rates = [rate(f"each of {name}", each) for each in value]
+        if not rates:
+            raise ValueError(f"{name} must hold at least one rate, got {value!r}")
+    else:
+        rates = [rate(name, value)]
+    return [rates[min(k, len(rates) - 1)] for k in range(steps)]
 
 
 def interval(name: str, value) -> tuple[float, float]:

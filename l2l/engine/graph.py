@@ -8,14 +8,11 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.fx import GraphModule
 
-try:  # not yet a stable part of torch
-    from torch.fx.experimental.proxy_tensor import make_fx
-except ImportError:
-    make_fx = None
+from l2l.engine.native import trace
 
 Function = Callable[..., tuple[Tensor, ...]]  # of tensors alone
-Loop = Callable[[tuple[Tensor, ...], tuple[Tensor, ...]], tuple[tuple[Tensor, ...], Tensor]]
 
 aten = torch.ops.aten
 PRODUCTS = aten.mm.default, aten.bmm.default
@@ -23,19 +20,20 @@ VIEWS = {v: v for v in (aten.expand.default, aten.transpose.int, aten.t.default)
 VIEWS |= dict.fromkeys((aten.view.default, aten._unsafe_view.default), aten.reshape.default)  # of any layout
 
 
-def record(function: Function, *example: Tensor) -> Function:
+def record(function: Function, *example: Tensor) -> GraphModule:
     """Return `function` as the list of tensor operations it performs on inputs shaped like `example`.
 
-    Its Python runs once, here. Whatever it makes of values rather than shapes (an `if` on a tensor) can't be
-    recorded; then, and where torch has no recorder, `function` itself is returned.
+    Its Python runs once, here. So whatever it makes of values rather than shapes can't be recorded.
+
+    Raises:
+        Unavailable: it can't be recorded, as it looks at values (an `if` on a tensor), or torch has no recorder.
+        Exception: the function's own, of any type, if it raises one when called.
     """
-    try:
-        with torch.no_grad():
-            recorded = make_fx(function)(*example)
-    except Exception:  # an error of the function's own is raised when it is called
-        return function
+    recorded = trace(function, *example)
     _move_factors(recorded.graph)
     _rewrite_products(recorded.graph)
+    for node in recorded.graph.nodes:  # a rewritten product may lie otherwise in memory
+        node.target = VIEWS.get(node.target, node.target)
     recorded.graph.eliminate_dead_code()
     recorded.recompile()
     return recorded
@@ -116,17 +114,3 @@ def _rewrite_products(graph: torch.fx.Graph) -> None:
         product.meta = node.meta.copy()
         node.replace_all_uses_with(product)
         graph.erase_node(node)
-
-
-def repeated(step: Function) -> Loop:
-    """Return the loop that feeds `step` its own results and one batch after the other."""
-
-    def loop(state: tuple[Tensor, ...], batches: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Tensor]:
-        outputs = []
-        with torch.no_grad():
-            for batch in zip(*batches, strict=True):
-                *state, output = step(*state, *batch)
-                outputs.append(output)
-        return tuple(state), torch.stack(outputs)
-
-    return loop

@@ -1,0 +1,6 @@
+"""What makes training fast: the step is recorded, compiled and called without Python's lock, on all cores.
+
+Nothing here changes what is computed. It may import the mathematics and `config`; only `training` imports it. Begin
+with `replica.make_step`, the outer step as a function of tensors, and `workers.Workers`, which advances replicas by it;
+`loops.fastest` chooses the engine, and `native` holds every call to what is not a stable part of torch.
+"""

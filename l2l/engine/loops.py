@@ -1,0 +1,117 @@
+"""The loop over outer updates, on the fastest engine that works here: native, compiled, recorded or called."""
+
+import os
+import warnings
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule
+
+from l2l.engine import cache
+from l2l.engine.graph import Function, record
+from l2l.engine.native import NativeLoop, Unavailable, compile_step, reasons
+
+State = tuple[Tensor, ...]
+Loop = Callable[[State, State], tuple[State, Tensor]]  # (state, batches [n, ...]) -> (state, outputs [n])
+ROUNDING = {torch.float32: 1e-6, torch.float64: 1e-14}
+"""Relative, of one update; what an engine may differ by is a hundred times what this does to the result."""
+
+
+class Engine(NamedTuple):
+    """What runs the loop."""
+
+    name: str
+    """"native": the whole loop in C++, without Python's lock. "compiled": each step by torch.compile. "recorded": each
+    step replayed. "called": the functions themselves, by torch.func."""
+    one: Callable[[], Loop]
+    """Makes a loop for the use of one thread at a time."""
+    parallel: bool
+    """Whether threads gain from loops of their own."""
+
+
+def repeated(step: Function) -> Loop:
+    """Return the loop that feeds `step` its own results and one batch after the other."""
+
+    def loop(state: State, batches: State) -> tuple[State, Tensor]:
+        outputs = []
+        with torch.no_grad():
+            for batch in zip(*batches, strict=True):
+                *state, output = step(*state, *batch)
+                outputs.append(output)
+        return tuple(state), torch.stack(outputs)
+
+    return loop
+
+
+def recorded(step: Function, example: State) -> tuple[str, Function]:
+    """Record a step, or a measurement: ("recorded", its graph), or ("called", itself) where that can't be done."""
+    try:
+        return "recorded", record(step, *example)
+    except Unavailable as reason:
+        lost("called", reason)
+        return "called", step
+
+
+def compiled(step: GraphModule, state: State, batch: State) -> Engine:
+    """Compile a recorded step; where an engine is not available, say why and take the next.
+
+    What is compiled makes one update first, and is trusted if the recorded step agrees. On a GPU each step is compiled
+    alone.
+
+    Raises:
+        RuntimeError: the fastest engine is not available, and L2L_STRICT is 1.
+    """
+    if state[0].device.type == "cpu":
+        try:
+            native = NativeLoop(step, state, batch)
+            try:
+                with reasons("the compiled loop fails"):
+                    verify(native.one(), step, state, batch)
+            except Unavailable:
+                cache.discard(native.key)
+                raise
+            return Engine("native", native.one, True)
+        except Unavailable as reason:
+            lost("compiled", reason)
+    try:
+        loop = repeated(compile_step(step, state, batch))
+        verify(loop, step, state, batch)
+        return Engine("compiled", lambda: loop, False)
+    except Unavailable as reason:
+        lost("recorded", reason)
+        return Engine("recorded", lambda: repeated(step), False)
+
+
+def verify(loop: Loop, step: Function, state: State, batch: State) -> None:
+    """Compare a loop's first update with that of the recorded step.
+
+    Raises:
+        Unavailable: they differ by more than rounding explains, which is measured by moving the state by as much.
+    """
+    moved = tuple(x * (1 + ROUNDING[x.dtype]) if x.is_floating_point() else x for x in state)
+    batches = tuple(x[None].contiguous() for x in batch)
+    right = _tensors(repeated(step)(state, batches))
+    near, ours = _tensors(repeated(step)(moved, batches)), _tensors(loop(state, batches))
+    for x, y, z in zip(ours, right, near, strict=True):
+        off, rounding, size = (torch.linalg.vector_norm(v.double()).item() for v in (x - y, z - y, y))
+        most = 100 * (rounding + ROUNDING[y.dtype] * size)
+        if y.isfinite().all() and not off <= most:
+            raise Unavailable(f"it differs from the recorded step by {off:.1e}, where rounding explains {most:.1e}")
+
+
+def _tensors(result: tuple[State, Tensor]) -> list[Tensor]:
+    return [*result[0], result[1]]
+
+
+def lost(engine: str, reason: Exception) -> None:
+    """Say that training falls back to this engine, and why; raise if L2L_STRICT is 1.
+
+    Raises:
+        RuntimeError: in place of the warning.
+    """
+    message = f"training is {engine} and so several times slower, as a faster engine isn't available: {reason}"
+    if os.environ.get("L2L_STRICT") == "1":
+        raise RuntimeError(message) from reason
+    warnings.warn(message, RuntimeWarning, stacklevel=2)

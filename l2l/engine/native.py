@@ -1,0 +1,192 @@
+"""Every call to what is not yet a stable part of torch: the recorder, the compiler, and the library it makes.
+
+Whatever goes wrong in one of them is raised as `Unavailable`, with the reason; `loops` decides what to do then.
+"""
+
+import ctypes
+import os
+import platform
+import re
+import tempfile
+import threading
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule
+
+from l2l.engine import cache
+
+COMPILER = {
+    "aot_inductor.precompile_headers": False,
+    "aot_inductor.compile_wrapper_opt_level": "Og",
+    "cpp.vec_isa_ok": True,  # the processor tells what it can do; little is compiled to find out
+    "cpp.enable_floating_point_contract_flag": "fast",  # a b + c as one instruction, rounded once
+}
+"""Half the time in the compiler, and kernels that are a little faster than by default."""
+LOCK = threading.RLock()
+"""Held while something is recorded or compiled: torch does both with state that all threads share."""
+CREATE, RUN, DELETE = (f"AOTInductorModelContainer{name}" for name in ("CreateWithDevice", "Run", "Delete"))
+
+
+class Unavailable(RuntimeError):
+    """A fast path can't be used here; the message is the reason, in one line."""
+
+
+@contextmanager
+def reasons(what: str) -> Iterator[None]:
+    """Raise whatever goes wrong within as `Unavailable`, with the line of the message that tells most."""
+    try:
+        yield
+    except Unavailable:
+        raise
+    except Exception as error:  # of any type: of torch, of the compiler, of what surrounds it
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        of_compiler = [line for line in lines if re.search(r"\berror:|not found|No such file", line)]
+        reason = (of_compiler or lines or [type(error).__name__])[0]
+        raise Unavailable(f"{what}: {reason[:300]}") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Leave out torch's warnings about itself; those of others, and what they set meanwhile, stay."""
+    warnings.filterwarnings("ignore", module=r"torch\.|copyreg")
+    ours = warnings.filters[0]
+    try:
+        yield
+    finally:
+        if ours in warnings.filters:
+            warnings.filters.remove(ours)
+
+
+def trace(function: Callable, *example: Tensor) -> GraphModule:
+    """Return the graph of what `function` does with tensors shaped like `example`; see `graph.record`."""
+    with LOCK, torch.no_grad():
+        try:
+            with reasons("it can't be recorded"), quiet():
+                from torch.fx.experimental.proxy_tensor import make_fx
+
+                return make_fx(function)(*example)
+        except Unavailable:
+            function(*example)  # an error of its own is told as such
+            raise
+
+
+def compile_step(step: GraphModule, state: tuple[Tensor, ...], batch: tuple[Tensor, ...]) -> Callable:
+    """Compile the step alone, by torch.compile; its callers hold Python's lock."""
+    with LOCK, torch.no_grad(), reasons("torch.compile fails"), quiet():
+        compiled = torch.compile(step, fullgraph=True, dynamic=False)
+        compiled(*state, *batch)
+    return compiled
+
+
+class NativeLoop:
+    """A recorded step in a loop over any number of batches, as one C++ function.
+
+    It is kept on disk, under a name made of all that it depends on, so that the next process starts at once. It runs
+    without Python's lock, so that threads use all cores: torch's own bindings hold it.
+
+    Raises:
+        Unavailable: a compiler or a part of torch is absent, too old or broken, or the step holds an operation without
+            a C++ form.
+    """
+
+    def __init__(self, step: GraphModule, state: tuple[Tensor, ...], batch: tuple[Tensor, ...]):
+        with LOCK, torch.no_grad(), reasons("no compiled loop"), quiet():
+            self.key = _fingerprint(step, (*state, *batch))
+            self._library = cache.load(self.key, lambda: _build(step, state, batch), (CREATE, RUN, DELETE))
+        self._state, self._batch = ([(tuple(x.shape), x.dtype) for x in part] for part in (state, batch))
+
+    def one(self) -> "Container":
+        """Return a loop for the use of one thread at a time."""
+        return Container(self._library, self._state, self._batch)
+
+
+class Container:
+    """What one thread needs to call a compiled loop: (state, batches [n, ...]) -> (state, outputs [n])."""
+
+    def __init__(self, library: ctypes.CDLL, state: list, batch: list):
+        self._model, self._library, self._state, self._batch = ctypes.c_void_p(), library, state, batch
+        if getattr(library, CREATE)(ctypes.byref(self._model), ctypes.c_size_t(1), b"cpu", None):
+            raise Unavailable("no compiled loop: its library can't be set up")
+
+    def __call__(self, state: tuple[Tensor, ...], batches: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Tensor]:
+        if not (n := len(batches[0])):
+            raise ValueError("the compiled loop takes at least one batch, got none")
+        inputs = [*state, *batches]
+        expected = [*self._state, *(((n, *shape), dtype) for shape, dtype in self._batch)]
+        for x, (shape, dtype) in zip(inputs, expected, strict=True):  # C++ reads memory as it was told it would be
+            if x.shape != shape or x.dtype != dtype or x.device.type != "cpu" or not x.is_contiguous():
+                given = f"{x.dtype} of shape {tuple(x.shape)} and strides {x.stride()} on {x.device}"
+                raise ValueError(f"the compiled loop takes {dtype} of shape {tuple(shape)}, contiguous, got {given}")
+        handles = torch._C._aoti.unsafe_alloc_void_ptrs_from_tensors(inputs)
+        given = (ctypes.c_void_p * len(inputs))(*(_pointer(handle, None) for handle in handles))
+        made = (ctypes.c_void_p * (len(state) + 1))()
+        sizes = ctypes.c_size_t(len(inputs)), ctypes.c_size_t(len(made))
+        if getattr(self._library, RUN)(self._model, given, sizes[0], made, sizes[1], None, None):
+            raise RuntimeError("the compiled loop failed")
+        *state, outputs = torch._C._aoti.alloc_tensors_by_stealing_from_void_ptrs(
+            [_capsule(p, None, None) for p in made]
+        )
+        return tuple(state), outputs
+
+    def __del__(self):
+        if self._model:
+            getattr(self._library, DELETE)(self._model)
+
+
+_pointer, _capsule = ctypes.pythonapi.PyCapsule_GetPointer, ctypes.pythonapi.PyCapsule_New
+_pointer.restype, _pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
+_capsule.restype, _capsule.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
+
+
+class _Scan(torch.nn.Module):
+    """The step, fed with its own results and one batch after the other, as one operation."""
+
+    def __init__(self, step: GraphModule):
+        super().__init__()
+        self.step = step
+
+    def forward(self, state, batches):
+        from torch._higher_order_ops.scan import scan
+
+        def update(state, batch):
+            *state, output = self.step(*state, *batch)
+            return state, output
+
+        state, outputs = scan(update, list(state), list(batches))
+        return *state, outputs
+
+
+def _build(step: GraphModule, state: tuple[Tensor, ...], batch: tuple[Tensor, ...]) -> bytes:
+    """Compile the loop for any number of batches; return the shared library."""
+    from torch._inductor import config, cpu_vec_isa
+
+    batches = tuple(x.expand(2, *x.shape).clone() for x in batch)
+    number = torch.export.Dim("number")
+    shapes = tuple({} for _ in state), tuple({0: number} for _ in batches)
+    with tempfile.TemporaryDirectory() as folder, config.patch(COMPILER), ThreadPoolExecutor(1) as beside:
+        # Asks the C++ compiler for a second or two, and keeps the answer; `config.patch` holds in this context alone.
+        beside.submit(copy_context().run, cpu_vec_isa.pick_vec_isa)
+        program = torch.export.export(_Scan(step), (state, batches), strict=False, dynamic_shapes=shapes)
+        package = torch._inductor.aoti_compile_and_package(program, package_path=f"{folder}/loop.pt2")
+        with zipfile.ZipFile(package) as files:
+            sources = [files.read(name) for name in files.namelist() if name.endswith(".cpp")]
+            (library,) = (files.read(name) for name in files.namelist() if name.endswith(".so"))
+    if any(b"proxy_executor_call_function(" in source for source in sources):
+        raise Unavailable("no compiled loop: an operation of the step has no C++ form")
+    return library
+
+
+def _fingerprint(graph: GraphModule, example: tuple[Tensor, ...]) -> str:
+    layouts = [(tuple(x.shape), x.stride(), str(x.dtype)) for x in example]
+    constants = [getattr(graph, node.target).tolist() for node in graph.graph.nodes if node.op == "get_attr"]
+    machine = getattr(torch.cpu, "get_capabilities", platform.uname)()
+    settings = torch.__version__, torch.get_num_threads(), machine, os.environ.get("ATEN_CPU_CAPABILITY"), COMPILER
+    return cache.digest(Path(__file__).read_bytes() + repr((graph.code, layouts, constants, settings)).encode())

@@ -1,0 +1,135 @@
+"""Threads that train replicas side by side, one for each core."""
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from l2l.config import DTYPES, HELD_OUT_TASKS, TrainConfig
+from l2l.engine.loops import Loop, compiled, recorded, repeated
+from l2l.engine.replica import Replica, advance, first_replica, make_measure, make_step, sampler
+from l2l.tasks import HELD_OUT, TRAIN, Batch, TaskFamily, stream
+
+
+class Block(NamedTuple):
+    """Outer updates to make without a stop, and whether to measure after them."""
+
+    updates: int
+    measured: bool
+
+
+class Advanced(NamedTuple):
+    """What a block gave."""
+
+    replica: Replica
+    losses: Tensor  # [updates]
+    measured: tuple[Tensor, Tensor] | None  # as `Workers.measure` gives them
+
+
+class Workers:
+    """A pool of threads for the replicas of one run.
+
+    Each replica is advanced by one thread at a time, whose operations use one core: at these sizes more are slower.
+    Compiled code runs without Python's lock, so threads are as good as processes, and share their memory.
+
+    Attributes:
+        engine: what runs the loop: "native", "compiled", "recorded" or "called".
+    """
+
+    def __init__(self, config: TrainConfig, family: TaskFamily, device: str | torch.device, count: int):
+        start, like = first_replica(config.seeds[0], config, device), config.initial_parameters(config.seeds[0])
+        self._sample = sampler(family, config, device)
+        held_out = family.sample(
+            HELD_OUT_TASKS, config.shots, config.query, generator=stream(HELD_OUT, 0), dtype=DTYPES[config.dtype]
+        )
+        self._held_out = tuple(getattr(held_out, field).to(device) for field in Batch._fields)
+        self._state = start.theta, *start.state
+        self._batch = tuple(x[0].clone() for x in self._sample(1, stream(TRAIN, config.seeds[0])))
+        self.engine, self._step = recorded(make_step(config, like), (*self._state, *self._batch))
+        _, self._measure = recorded(make_measure(config, like), (start.theta, *self._held_out))
+        # Until it is compiled, Python's lock lets only one thread work at a time.
+        self._loops = self._some(1, lambda: repeated(self._step))
+        self._count = count
+        one_core = {"initializer": torch.set_num_threads, "initargs": (1,)}  # a setting per thread
+        self._pool, self._measuring = (ThreadPoolExecutor(count, **one_core) for _ in range(2))
+
+    @staticmethod
+    def _some(count: int, make: Callable[[], Loop]) -> SimpleQueue:
+        idle = SimpleQueue()
+        for _ in range(count):
+            idle.put(make())
+        return idle
+
+    def compile(self) -> None:
+        """Compile the step for every worker, as far as that works here."""
+        if self.engine == "recorded":
+            self.engine, one, parallel = compiled(self._step, self._state, self._batch)
+            self._loops = self._some(self._count if parallel else 1, one)
+
+    def advance(self, replicas: list[Replica], blocks: Iterable[Block]) -> Iterator[list[Advanced]]:
+        """Make block after block of outer updates; after each, yield where every replica stands.
+
+        A replica starts on its next block as soon as it has done one, and is measured meanwhile, so that no thread
+        waits for a slower one.
+        """
+        blocks = iter(blocks)
+        block = next(blocks, None)
+        ahead = [self._pool.submit(self._work, replica, block) for replica in replicas] if block else []
+        while block:
+            measured, block, done = block.measured, next(blocks, None), []
+            for r, future in enumerate(ahead):
+                replica, losses = future.result()
+                if block:
+                    ahead[r] = self._pool.submit(self._work, replica, block)
+                done.append((replica, losses, self._measuring.submit(self.measure, replica) if measured else None))
+            yield [Advanced(replica, losses, m.result() if m else None) for replica, losses, m in done]
+
+    def _work(self, replica: Replica, block: Block) -> tuple[Replica, Tensor]:
+        loop = self._loops.get()  # waits until one is idle
+        try:
+            return advance(replica, loop, block.updates, self._sample)
+        finally:
+            self._loops.put(loop)
+
+    def measure(self, replica: Replica) -> tuple[Tensor, Tensor]:
+        """Return a replica's loss and mean initial gradient norm on the held-out tasks."""
+        return self._measure(replica.theta, *self._held_out)
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        self._measuring.shutdown(cancel_futures=True)
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_alone, _threads_before, _inside = threading.Lock(), 1, 0
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Have torch's own operations use a single core meanwhile; the last of several at once sets back what was."""
+    global _threads_before, _inside
+    with _alone:
+        if not _inside:
+            _threads_before = torch.get_num_threads()
+        _inside += 1
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        with _alone:
+            _inside -= 1
+            if not _inside:
+                torch.set_num_threads(_threads_before)

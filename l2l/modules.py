@@ -1,0 +1,82 @@
+"""A `torch.nn.Module` as a network of pure functions."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from l2l.net import Network, Params
+
+BATCH_NORM = {"batch": "the statistics of the points it is given", "frozen": "those that it holds, which never change"}
+
+
+def from_module(make: Callable[[], nn.Module], *, batch_norm: str | None = None) -> Network:
+    """Make a `Network` of a module: its parameters under their own names, `functional_call` to apply it.
+
+    A network here is a function of parameters and inputs alone. So a module that keeps something between calls, or
+    draws random numbers, has to say what it means by that: buffers are constants; batch normalisation needs a mode.
+
+    Args:
+        make: makes the module, with fresh parameters each time: a class, or a function such as
+            `lambda: nn.Sequential(nn.Linear(1, 40), nn.Tanh(), nn.Linear(40, 1))`. Each seed makes its own.
+        batch_norm: for a module with batch normalisation, "batch" (each task's support or query set is normalised by
+            its own mean and variance, as in the code released with MAML) or "frozen" (by the running ones it holds).
+
+    Returns:
+        Network, named as the module's class is; `dataclasses.replace` gives it another name.
+
+    Raises:
+        TypeError: `make` is a module, or gives none, or one whose parameters are lazy.
+        ValueError: batch normalisation without a mode, or a mode without it; dropout that is on.
+
+    Source: `torch.func.functional_call`.
+    """
+    if isinstance(make, nn.Module):
+        raise TypeError(f"make must make a module each time it is called, got a module itself; write lambda: {make}")
+    module = _made(make, 0)
+    normalised = [name for name, m in module.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    modes = " or ".join(f'"{mode}" ({meaning})' for mode, meaning in BATCH_NORM.items())
+    if normalised and batch_norm not in BATCH_NORM:
+        raise ValueError(f"{normalised[0]} normalises over a batch: batch_norm must be {modes}, got {batch_norm!r}")
+    if batch_norm is not None and not normalised:
+        raise ValueError(f"batch_norm is for modules with batch normalisation, got {batch_norm!r}")
+    _set_mode(module, batch_norm)
+
+    def init(generator: torch.Generator, dtype: torch.dtype) -> Params:
+        seed = int(torch.randint(2**62, (), generator=generator))
+        return {name: p.detach().to(dtype) for name, p in _made(make, seed).named_parameters()}
+
+    def apply(params: Params, x: Tensor) -> Tensor:
+        buffers = {
+            name: b.to(x.dtype) if b.is_floating_point() else b for name, b in module.named_buffers() if b is not None
+        }
+        return functional_call(module, (params, buffers), (x,))
+
+    return Network(type(module).__name__, init, apply)
+
+
+def _made(make: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """Call `make` with torch's own generator at this seed; leave that generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = make()
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"make must make a torch.nn.Module, got {module!r}")
+    lazy = [name for name, p in module.named_parameters() if nn.parameter.is_lazy(p)]
+    if lazy:
+        raise TypeError(f"parameters must have shapes from the start, got a lazy {lazy[0]}")
+    return module
+
+
+def _set_mode(module: nn.Module, batch_norm: str | None) -> None:
+    """Have the module keep nothing between calls; raise where it would draw random numbers."""
+    for name, part in module.named_modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            if batch_norm == "batch":
+                part.running_mean = part.running_var = part.num_batches_tracked = None
+                part.track_running_stats = False
+            else:
+                part.eval()
+        elif isinstance(part, nn.modules.dropout._DropoutNd) and part.training and part.p > 0:
+            raise ValueError(f"{name} draws random numbers at each call: make the module with dropout 0, or in eval()")

@@ -1,0 +1,223 @@
+"""The outer loop: trains any method, a replica for each seed, on all cores, compiled where that is repaid."""
+
+import builtins
+import math
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from l2l._validation import whole
+from l2l.config import TrainConfig
+from l2l.engine.replica import Replica, first_replica, pack, unpack
+from l2l.engine.workers import Advanced, Block, Workers, cores, one_thread
+from l2l.net import flatten, unflatten
+from l2l.run import Run, check_writable, described, only_writer, plain, read_run, write_run
+from l2l.tasks import SineTasks, TaskFamily
+
+COMPILE_FROM = 5_000
+"""Iterations from which a run is compiled. The first time that takes 10 to 20 seconds, which repay themselves within
+this run or the next; a shorter run replays the recorded step. The number of seeds plays no part, so that a replica and
+its solo run are computed alike."""
+BLOCK = 250
+"""Updates between two looks at progress, divergence and the clock."""
+SAVE_EVERY = 1.0
+"""Least time between two checkpoints on disk, in seconds."""
+
+
+def train(
+    config: TrainConfig,
+    task_family: TaskFamily = SineTasks(),  # noqa: B008 (frozen)
+    *,
+    progress: bool | Callable[[Run], object] = True,
+    out: str | os.PathLike | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    device: str | torch.device = "cpu",
+    compile: bool | None = None,
+    workers: int | None = None,
+) -> Run:
+    """Train a method on a stream of tasks, one replica for each seed::
+
+        g = method(θ, batch).grads,    θ ← optimiser(θ, g, rate β)      for each batch
+
+    For one seed all methods start from the same θ and see the same tasks in the same order. A replica
+    equals the run of its seed alone, bit for bit, whatever the number of workers and the entries of the history.
+
+    Args:
+        config: what to train, and how.
+        task_family: where tasks come from; any object with a `sample` like that of `SineTasks`.
+        progress: show a progress bar, in a terminal or a notebook. Or a function, to be called in place of it with
+            the Run so far: before the first update, and again at least every BLOCK updates and at every entry of the
+            history. An exception that it raises stops training there: `out` is written, and `train` raises it too.
+        out: file for the run. Checkpoints go there too, at most one a second and one at the end, each
+            written atomically in place of the one before.
+        resume: continue from `out` if it exists. On the same machine the result has the bits of an uninterrupted run.
+        overwrite: replace what `out` holds.
+        device: "cpu" or "cuda".
+        compile: compile the step. By default a run of at least COMPILE_FROM iterations is compiled. Where the fastest
+            engine isn't available, a warning says why, once; with L2L_STRICT=1 in the environment it is an error.
+        workers: threads that advance replicas side by side; by default as many as there are cores and seeds.
+            A replica is advanced by one thread alone: at these sizes more are slower.
+
+    Returns:
+        Run, with tensors on the CPU.
+
+    Raises:
+        TypeError, ValueError: a bad setting, a method or family that doesn't do what it should, or the file in `out` is
+            no run of this config.
+        OSError: `out` can't be written, is written by another training, or exists and neither `resume` nor `overwrite`
+            is set (FileExistsError).
+        FloatingPointError: the loss or a parameter became infinite or undefined; `out` keeps the state before.
+        RuntimeError: L2L_STRICT is 1 and a fast engine isn't available.
+
+    Source: Finn et al. (2017), algorithm 2; Adam as outer optimiser as in its released code.
+    """
+    if out is not None:
+        check_writable(out)
+        if os.path.exists(out) and not (resume or overwrite):
+            raise FileExistsError(f"out exists, {out}: resume continues its training, overwrite replaces it")
+    elif resume:
+        raise ValueError("resume=True needs out, the file to resume from")
+    if not (str(device) == "cpu" or (str(device).startswith("cuda") and torch.cuda.is_available())):
+        raise ValueError(f"device must be cpu, or cuda where there is a GPU, got {device!r}")
+    count = min(len(config.seeds), cores() if workers is None else whole("workers", workers, 1))
+    with only_writer(out) if out is not None else nullcontext():
+        run, replicas = Run(config, {}, {}, {}, task_family, 0), []
+        if resume and os.path.exists(out):
+            run, replicas = _resume(out, config, task_family, device)
+            if run.iteration == config.iterations:
+                return run
+        with (
+            one_thread(),
+            _progress_bar(config, run, progress) as bar,
+            Workers(config, task_family, device, count) as pool,
+        ):
+            if not replicas:
+                replicas = [first_replica(seed, config, device) for seed in config.seeds]
+                run = _record(run, replicas, [pool.measure(replica) for replica in replicas])
+            saver = _Saver(out, run, replicas)
+            try:
+                _report(progress, run)
+                if compile or (compile is None and config.iterations >= COMPILE_FROM):
+                    bar.set_postfix_str("compiling")
+                    pool.compile()
+                run = _with_engine(run, pool.engine)
+                for advanced in pool.advance(replicas, _blocks(config, run.iteration)):
+                    _check_finite(advanced, run)
+                    replicas, losses, measured = zip(*advanced, strict=True)
+                    updates = len(losses[0])
+                    run = _record(replace(run, iteration=run.iteration + updates), replicas, measured)
+                    saver.state = run, replicas
+                    bar.set_postfix_str(f"{run.engine}, loss {sum(x[-1].item() for x in losses) / len(losses):.3f}")
+                    bar.update(updates)
+                    saver.save(at_most_every=SAVE_EVERY)
+                    _report(progress, run)
+            finally:
+                saver.save()
+    return run
+
+
+class _Saver:
+    """The state that the file should hold, and when it last did."""
+
+    def __init__(self, out: str | os.PathLike | None, run: Run, replicas: Sequence[Replica]):
+        self._out, self.state, self._saved_at = out, (run, replicas), time.monotonic()
+
+    def save(self, at_most_every: float = 0.0) -> None:
+        run, replicas = self.state
+        if self._out is not None and time.monotonic() - self._saved_at >= at_most_every:
+            write_run(self._out, run, pack(replicas) if run.iteration < run.config.iterations else None)
+            self._saved_at = time.monotonic()
+
+
+def _with_engine(run: Run, engine: str) -> Run:
+    if run.engine not in (None, engine):
+        warnings.warn(
+            f"training was {run.engine} and goes on {engine}, so last bits differ from those of one training",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return replace(run, engine=engine)
+
+
+def _blocks(config: TrainConfig, iteration: int) -> Iterator[Block]:
+    """Yield what is left to do, stopping wherever something is logged, kept or looked at."""
+    while iteration < config.iterations:
+        multiples = ((iteration // every + 1) * every for every in (BLOCK, config.log_every))
+        stop = min(config.iterations, *multiples, *(i for i in config.checkpoint_at if i > iteration))
+        yield Block(stop - iteration, stop % config.log_every == 0 or stop == config.iterations)
+        iteration = stop
+
+
+def _record(run: Run, replicas: Sequence[Replica], measured: Sequence[tuple[Tensor, Tensor] | None]) -> Run:
+    """Return `run` with the replicas' parameters, and with the history and checkpoints due at this iteration."""
+    config, i = run.config, run.iteration
+    like = config.initial_parameters(config.seeds[0])
+    stacked = unflatten(torch.stack([replica.theta for replica in replicas]).cpu(), like)
+    theta = {name: p.clone() for name, p in stacked.items()}  # each with memory of its own, as a loaded run has
+    checkpoints = run.checkpoints | ({i: theta} if i in config.checkpoint_at else {})
+    history = run.history
+    if measured[0]:
+        loss, norm = (torch.stack(column).cpu() for column in zip(*measured, strict=True))
+        now = {"iteration": torch.tensor(i), "loss": loss, "initial_gradient_norm": norm}
+        history = {k: torch.cat([*([history[k]] if history else []), value[None]]) for k, value in now.items()}
+    return replace(run, theta=theta, history=history, checkpoints=checkpoints)
+
+
+def _check_finite(advanced: list[Advanced], run: Run) -> None:
+    losses = torch.stack([block.losses for block in advanced])  # [R, updates]
+    bad = ~losses.isfinite()
+    for r, (replica, *_) in enumerate(advanced):
+        bad[r, -1] |= not all(x.isfinite().all() for x in (replica.theta, *replica.state))
+    if bad.any():
+        i = int(bad.any(dim=0).nonzero()[0])
+        r = int(bad[:, i].nonzero()[0])
+        loss = losses[r, i].item()
+        raise FloatingPointError(
+            f"training diverged at iteration {run.iteration + i + 1:,}, seed {run.config.seeds[r]}: "
+            + (
+                f"the loss is {loss}"
+                if not math.isfinite(loss)
+                else "the parameters or the optimiser's state overflowed"
+            )
+            + "; a smaller alpha or beta may help"
+        )
+
+
+def _resume(out, config: TrainConfig, task_family: TaskFamily, device) -> tuple[Run, list[Replica]]:
+    parts = {name: getattr(config, name) for name in ("method", "network", "loss", "optimizer")}
+    run, saved = read_run(out, parts, task_family if type(task_family) is not SineTasks else None)
+    then, now = (plain(c.described() | _flat(f)) for c, f in ((run.config, run.task_family), (config, task_family)))
+    for name, value in now.items():
+        if then.get(name) != value:
+            raise ValueError(f"{out} can't be resumed: its {name} is {then.get(name)}, not {value}")
+    if run.iteration == config.iterations:
+        return run, []
+    if not saved:
+        raise ValueError(f"{out} can't be resumed: it holds no state of the optimiser, as train writes it")
+    return run, unpack(flatten(run.theta, axes=1), saved, device)
+
+
+def _flat(family: TaskFamily) -> dict:
+    about = described(family)
+    return {"task_family": about["class"], **about["fields"]}
+
+
+def _report(progress: bool | Callable[[Run], object], run: Run) -> None:
+    if callable(progress):
+        progress(run)
+
+
+def _progress_bar(config: TrainConfig, run: Run, progress: bool | Callable) -> tqdm:
+    seen = progress and not callable(progress) and (sys.stderr.isatty() or hasattr(builtins, "__IPYTHON__"))
+    name = config.parts.method.name
+    label = f"{name} × {len(config.seeds)} seeds" if len(config.seeds) > 1 else name
+    return tqdm(total=config.iterations, initial=run.iteration, desc=label, disable=not seen, leave=False)
