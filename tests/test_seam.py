@@ -5,12 +5,15 @@ no code with them: finite differences, a closed form, a loop by hand, torch's ow
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
+import types
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
@@ -488,3 +491,17 @@ def test_sigkill_and_resume_with_parts_of_ones_own(tmp_path):
     config = l2l.TrainConfig(**QUICK | {"method": meta_sgd, "optimizer": momentum}, iterations=600)
     run = l2l.Run.load(tmp_path / "run.safetensors", method=meta_sgd, optimizer=momentum)
     same(run, l2l.train(config))
+
+
+def test_the_examples_of_the_librarys_page_run(tmp_path, monkeypatch):
+    page = (Path(__file__).parent.parent / "book" / "api.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page.partition("(own-parts)=")[2], re.DOTALL)
+    assert len(blocks) >= 9
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "page", page := types.ModuleType("page"))
+    for block in blocks:
+        exec(compile(block, "api.md", "exec"), page.__dict__)
+        if "run" in page.__dict__:
+            assert page.run.engine == "recorded"
+            assert all(p.isfinite().all() for p in page.run.theta.values())
+    plt.close("all")
