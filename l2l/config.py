@@ -62,7 +62,7 @@ class TrainConfig:
     loss: str | OutputLoss = "mse"
     """"mse" or "cross_entropy" (of labels); or a function (outputs, y) -> scalar, for the points of one task."""
     optimizer: str | Optimizer = "adam"
-    """Outer optimiser: "adam", as in the paper's released code; or an `Optimizer` of one's own."""
+    """Outer optimiser, "adam" as in the paper's released code, or an `Optimizer` of one's own."""
     seeds: tuple[int, ...] = (0,)
     """One replica for each seed. A seed fixes the initialisation and the stream of tasks, for any method."""
     log_every: int = 250

@@ -46,7 +46,7 @@ class Run:
     iteration: int | None = None
     """Outer updates made; fewer than `config.iterations` if training was cut short. None: all of them."""
     engine: str | None = None
-    """What made the last of them: "native", "compiled", "recorded" or "called"; None if that isn't known."""
+    """Which engine made the last of them, "native", "compiled", "recorded" or "called"; None if that isn't known."""
 
     def __post_init__(self):
         if self.iteration is None:
