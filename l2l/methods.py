@@ -184,12 +184,13 @@ class Method:
     name: str
     """What a run file calls it."""
     meta_gradient: Callable[..., MetaGrad]
-    """(theta, batch, *, alpha, steps, loss) -> MetaGrad, with a gradient for each meta-parameter."""
+    """`(theta, batch, *, alpha, steps, loss) -> MetaGrad`, with a gradient for each meta-parameter."""
     inner_loop: InnerLoop = inner_loop
-    """(theta, x, y, *, alpha, steps, loss) -> iterator over what `loss` takes, after 0, 1, …, `steps` steps on one
+    """`(theta, x, y, *, alpha, steps, loss) -> iterator` over what `loss` takes, after 0, 1, …, `steps` steps on one
     task. Meta-test uses it, and so does whoever else adapts."""
     init: Callable[[Params, Rate], Params] = lambda params, alpha: params
-    """(first parameters of the network, alpha) -> first meta-parameters: any dict of tensors of one dtype."""
+    """`(params, alpha) -> theta`: from first parameters of the network to first meta-parameters, any dict of tensors of
+    one dtype."""
 
     def __call__(
         self, theta: Params, batch: Batch | SineBatch, *, alpha: Rate, steps: int, loss: Loss = mse
