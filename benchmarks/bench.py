@@ -23,6 +23,7 @@ import torch
 from tqdm import tqdm
 
 import l2l
+from l2l.engine.graph import REWRITES
 from l2l.engine.replica import first_replica
 from l2l.engine.workers import Block, Workers, cores
 
@@ -45,6 +46,7 @@ NAMES = {
     "torchopt:vmap": "TorchOpt, with vmap and torch.compile",
 }
 ONE_CORE = [name for name in NAMES if name not in ("jax:vmap", "jax:replicas")]
+REWRITTEN = ["l2l:compiled", *(f"l2l:without {rewrite.__name__}" for rewrite in REWRITES)]
 TWO_CORES = ["l2l:compiled", "jax:scan", "jax:vmap", "jax:replicas"]
 WITHOUT_JOINT = ("learn2learn:loop", "torchopt:loop", "higher:loop", "torch:loop")  # a plain fit: no peer's business
 
@@ -461,6 +463,18 @@ def report(results: dict) -> str:
         against_jax(two, "a thread for each replica, which we put around JAX", "jax:replicas".__eq__),
         "",
     ]
+    lines += ["## What each rewrite of the recorded step is worth", ""]
+    lines += [
+        "Speed with it as a multiple of the speed without it, on one core. Less than 1.05 in all columns is not worth having.",
+        "",
+    ]
+    lines += [row(["", *results["rewrites"]]), row(["---"] * (len(results["rewrites"]) + 1))]
+    for rewrite in REWRITES:
+        without = f"l2l:without {rewrite.__name__}".__eq__
+        said = rewrite.__doc__.removeprefix("Write ").removesuffix(".")
+        worth = (f"{ratio(found, without):.2f} ×" for found in results["rewrites"].values())
+        lines.append(row([f"`{rewrite.__name__}`: {said}", *worth]))
+    lines += [""]
     for title, unit in (("inner steps", "steps"), ("tasks", "tasks")):
         table = results[title]
         lines += [f"## MAML against {title}", "", row([unit, *table]), row(["---"] * (len(table) + 1))]
@@ -532,6 +546,7 @@ def main():
         "limit": matrix_limit,
         "one core": lambda: table(ONE_CORE, COLUMNS, 25, 1),
         "all cores": lambda: table(TWO_CORES, COLUMNS, 25, cores()),
+        "rewrites": lambda: table(REWRITTEN, COLUMNS, 25, 1),
         "inner steps": lambda: table(rival, {k: ("maml", k) for k in range(1, 11)}, 25, 1),
         "tasks": against_tasks,
         "memory": lambda: memory(args),

@@ -34,10 +34,14 @@ def common_problem():
 
 
 def l2l_run(form):
-    """l2l: "compiled" is what `train` does; "replayed" what it does in short runs; "called" the plain functions."""
+    """l2l: "compiled" is what `train` does; "replayed" what it does in short runs; "called" the plain functions.
+
+    "without NAME" is "compiled" with a rewrite of the recorded step left out.
+    """
     import torch
 
     import l2l
+    from l2l.engine import graph
     from l2l.engine.loops import repeated
     from l2l.engine.replica import advance, first_replica, make_step, sampler
     from l2l.engine.workers import Block, Workers
@@ -48,10 +52,12 @@ def l2l_run(form):
     params = {k: to(p) for k, p in theta.items()}
     whole = l2l.Batch(*map(to, batch))
     grads = l2l.METHODS[METHOD](params, whole, alpha=ALPHA, steps=STEPS).grads
+    if form.startswith("without "):
+        graph.REWRITES.remove(getattr(graph, form.removeprefix("without ")))
     config = l2l.TrainConfig(method=METHOD, steps=STEPS, tasks=TASKS, shots=K, query=K, seeds=tuple(range(CORES)))
     workers, sample = Workers(config, l2l.SineTasks(), "cpu", CORES), sampler(l2l.SineTasks(), config, "cpu")
     replicas = [first_replica(seed, config, "cpu") for seed in config.seeds]
-    if form == "compiled":
+    if form == "compiled" or form.startswith("without "):
         workers.compile()
 
     def run(n):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule
+from torch.fx import Graph, GraphModule, Node
 
 from l2l.engine.native import trace
 
@@ -30,19 +30,26 @@ def record(function: Function, *example: Tensor) -> GraphModule:
         Exception: the function's own, of any type, if it raises one when called.
     """
     recorded = trace(function, *example)
-    _move_factors(recorded.graph)
-    _rewrite_products(recorded.graph)
-    for node in recorded.graph.nodes:  # a rewritten product may lie otherwise in memory
+    graph = recorded.graph
+    for rewrite in REWRITES:
+        for product in [node for node in graph.nodes if node.target in PRODUCTS]:
+            with graph.inserting_before(product):
+                rewrite(graph, product)
+    for node in graph.nodes:  # what is rewritten may lie otherwise in memory
         node.target = VIEWS.get(node.target, node.target)
-    recorded.graph.eliminate_dead_code()
+    graph.eliminate_dead_code()
     recorded.recompile()
     return recorded
 
 
-def _move_factors(graph: torch.fx.Graph) -> None:
+# Each rewrite looks at one product A B, [batch, rows, inner] times [batch, inner, columns] or without the batch, and
+# puts something equal in its place that libraries do faster at these sizes. `make bench` measures what each is worth.
+
+
+def factor_last(graph: Graph, product: Node) -> None:
     """Write A (c B) with a number c as c (A B) where the product is smaller than what it is made of."""
 
-    def factor(x: torch.fx.Node) -> tuple[float, torch.fx.Node]:
+    def factor(x: Node) -> tuple[float, Node]:
         """c and B of x = c B."""
         if x.target is aten.neg.default:
             c, B = factor(x.args[0])
@@ -56,61 +63,67 @@ def _move_factors(graph: torch.fx.Graph) -> None:
             return found[0], B
         return 1.0, x
 
-    for node in [node for node in graph.nodes if node.target in PRODUCTS]:
-        size = node.meta["val"].numel()
-        with graph.inserting_before(node):
-            (c, A), (d, B) = (factor(x) if x.meta["val"].numel() > size else (1.0, x) for x in node.args)
-            if c * d == 1:
-                continue
-            product = graph.call_function(node.target, (A, B))
-            scaled = graph.call_function(aten.mul.Tensor, (product, c * d))
-        product.meta = scaled.meta = node.meta.copy()
-        node.replace_all_uses_with(scaled)
-        graph.erase_node(node)
+    size = product.meta["val"].numel()
+    (c, A), (d, B) = (factor(x) if x.meta["val"].numel() > size else (1.0, x) for x in product.args)
+    if c * d != 1:
+        plain = graph.call_function(product.target, (A, B))
+        plain.meta = product.meta.copy()
+        _replace(graph, product, graph.call_function(aten.mul.Tensor, (plain, c * d)))
 
 
-def _rewrite_products(graph: torch.fx.Graph) -> None:
-    """Write matrix products that libraries do slowly at small sizes as equal ones that they do fast.
+def outer_product(graph: Graph, product: Node) -> None:
+    """Write a product over an inner dimension of 1 elementwise."""
+    a, b = product.args
+    if a.meta["val"].shape[-1] == 1:
+        _replace(graph, product, graph.call_function(aten.mul.Tensor, (a, b)))
 
-    A product over an inner dimension of 1 is an outer product; one with a single row or column, a sum of products.
-    Products that are only summed, Σᵢ Aᵢ Bᵢ, are one product, [A₁ A₂ …] [B₁; B₂; …]. Many small products with more rows
-    than columns are three times faster as A B = (Bᵀ Aᵀ)ᵀ.
-    """
 
-    def only_use(x, target):
+def sum_of_products(graph: Graph, product: Node) -> None:
+    """Write a product with a single row or column as a sum of elementwise products."""
+    a, b = product.args
+    for axis, terms in ((-1, lambda: (a, _transposed(graph, b))), (-2, lambda: (_transposed(graph, a), b))):
+        if product.meta["val"].shape[axis] == 1:
+            elementwise = graph.call_function(aten.mul.Tensor, terms())
+            _replace(graph, product, graph.call_function(aten.sum.dim_IntList, (elementwise, [axis], True)))
+            return
+
+
+def one_product(graph: Graph, product: Node) -> None:
+    """Write products that are only summed, Σᵢ Aᵢ Bᵢ, as one: [A₁ A₂ …] [B₁; B₂; …]."""
+
+    def only_use(x: Node | None, target: object) -> Node | None:
         users = list(x.users) if x is not None else []
         return users[0] if len(users) == 1 and users[0].target is target else None
 
-    def transposed(x):
-        return graph.call_function(aten.transpose.int, (x, -2, -1))
+    view = only_use(product, aten.view.default)
+    total = only_use(view, aten.sum.dim_IntList)
+    shape = product.meta["val"].shape
+    if product.target is not aten.bmm.default or total is None or total.args[1:] != ([0],):
+        return
+    if view.meta["val"].shape == shape:
+        a, b = product.args
+        left = graph.call_function(aten.reshape.default, (_transposed(graph, a), [-1, shape[-2]]))
+        right = graph.call_function(aten.reshape.default, (b, [-1, shape[-1]]))
+        _replace(graph, total, graph.call_function(aten.mm.default, (_transposed(graph, left), right)))
 
-    for node in list(graph.nodes):
-        if node.target not in PRODUCTS:
-            continue
-        a, b = node.args
-        *batch, rows, inner = a.meta["val"].shape
-        columns = b.meta["val"].shape[-1]
-        view = only_use(node, aten.view.default)
-        total = only_use(view, aten.sum.dim_IntList)
-        summed = total is not None and total.args[1:] == ([0],) and view.meta["val"].shape == (*batch, rows, columns)
-        with graph.inserting_before(node):
-            if inner == 1:
-                product = graph.call_function(aten.mul.Tensor, (a, b))
-            elif columns == 1:
-                terms = graph.call_function(aten.mul.Tensor, (a, transposed(b)))
-                product = graph.call_function(aten.sum.dim_IntList, (terms, [-1], True))
-            elif rows == 1:
-                terms = graph.call_function(aten.mul.Tensor, (transposed(a), b))
-                product = graph.call_function(aten.sum.dim_IntList, (terms, [-2], True))
-            elif batch and summed:
-                left = graph.call_function(aten.reshape.default, (transposed(a), [-1, rows]))
-                right = graph.call_function(aten.reshape.default, (b, [-1, columns]))
-                product = graph.call_function(aten.mm.default, (transposed(left), right))
-                node = total
-            elif batch and rows > columns:
-                product = transposed(graph.call_function(aten.bmm.default, (transposed(b), transposed(a))))
-            else:
-                continue
-        product.meta = node.meta.copy()
-        node.replace_all_uses_with(product)
-        graph.erase_node(node)
+
+def wide_product(graph: Graph, product: Node) -> None:
+    """Write many small products with more rows than columns as A B = (Bᵀ Aᵀ)ᵀ."""
+    *_, rows, columns = product.meta["val"].shape
+    if product.target is aten.bmm.default and rows > columns:
+        a, b = product.args
+        wide = graph.call_function(aten.bmm.default, (_transposed(graph, b), _transposed(graph, a)))
+        _replace(graph, product, _transposed(graph, wide))
+
+
+REWRITES = [factor_last, outer_product, sum_of_products, one_product, wide_product]
+
+
+def _transposed(graph: Graph, x: Node) -> Node:
+    return graph.call_function(aten.transpose.int, (x, -2, -1))
+
+
+def _replace(graph: Graph, old: Node, new: Node) -> None:
+    new.meta = old.meta.copy()
+    old.replace_all_uses_with(new)
+    graph.erase_node(old)
