@@ -19,7 +19,9 @@ from l2l import SineTasks
 from l2l.engine import cache, loops, native
 from l2l.engine.graph import record
 from l2l.engine.loops import compiled, recorded, repeated
+from l2l.engine.replica import rates
 from l2l.net import flatten
+from l2l.tasks import Batch
 
 
 @pytest.fixture
@@ -39,10 +41,10 @@ def build_once(folder):
     """Compile each library once for all tests, as that takes ten seconds."""
     build = native._build
 
-    def build_or_read(step, state, batch):
-        BUILT.append(path := folder / native._fingerprint(step, (*state, *batch)))
+    def build_or_read(step, *parts):
+        BUILT.append(path := folder / native._fingerprint(step, sum(parts, ())))
         if not path.exists():
-            path.write_bytes(build(step, state, batch))
+            path.write_bytes(build(step, *parts))
         return path.read_bytes()
 
     native._build = build_or_read
@@ -69,7 +71,7 @@ def batches_of(number, generator, dtype="float64"):
 
 def test_native_loop_equals_a_naive_loop(generator, needs_compiler, empty_cache):
     config, theta, batch, state = problem(generator, steps=2, beta=0.0)  # β = 0: always from θ
-    engine = compiled(recorded_step(config, theta, batch, state), state, batch)
+    engine = compiled(recorded_step(config, theta, batch, state), state, rates(config, "cpu"), batch)
     assert engine.name == "native"
     assert [path.suffix for path in empty_cache.iterdir()] == [".so"], "compiled ahead of time, and nothing left over"
     after = engine.one()(state, tuple(x.expand(50, *x.shape).contiguous() for x in batch))[0]
@@ -84,10 +86,10 @@ def test_native_loop_of_any_length_is_the_recorded_one_and_its_pieces_have_the_s
 ):
     config, theta, batch, state = problem(generator, "float32", steps=2)
     step = recorded_step(config, theta, batch, state)
-    loop = compiled(step, state, batch).one()
+    loop = compiled(step, state, rates(config, "cpu"), batch).one()
     batches = batches_of(64, generator, "float32")
     whole, losses = loop(state, batches)
-    expected_state, expected = repeated(step)(state, batches)
+    expected_state, expected = repeated(step, rates(config, "cpu"))(state, batches)
     torch.testing.assert_close(losses, expected, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(whole, expected_state, rtol=1e-3, atol=1e-3)
     for lengths in ([1] * 64, [7] * 9 + [1], [63, 1], [30, 34]):
@@ -101,7 +103,7 @@ def test_native_loop_of_any_length_is_the_recorded_one_and_its_pieces_have_the_s
 
 def test_a_native_loop_refuses_what_it_would_read_wrongly(generator, needs_compiler, empty_cache):
     config, theta, batch, state = problem(generator)
-    loop = compiled(recorded_step(config, theta, batch, state), state, batch).one()
+    loop = compiled(recorded_step(config, theta, batch, state), state, rates(config, "cpu"), batch).one()
     batches = batches_of(4, generator)
     wrong = {
         "float32": (state, tuple(x.float() for x in batches)),
@@ -125,7 +127,7 @@ test_engine.build_once(Path({libraries!r}))
 torch.set_num_threads(1)
 cache.user_cache_path = lambda name: Path({folder!r}) / name
 config, theta, batch, state = t.problem(torch.Generator().manual_seed(7))
-engine = loops.compiled(t.recorded_step(config, theta, batch, state), state, batch)
+engine = loops.compiled(t.recorded_step(config, theta, batch, state), state, t.rates(config, "cpu"), batch)
 losses = engine.one()(state, tuple(x.expand(50, *x.shape).contiguous() for x in batch))[1]
 print(engine.name, len(test_engine.BUILT), losses.sum().item())
 """
@@ -145,7 +147,7 @@ def test_a_native_loop_is_kept_and_a_damaged_or_foreign_one_made_again(
 ):
     config, theta, batch, state = problem(generator)
     step = recorded_step(config, theta, batch, state)
-    expected = repeated(step)(state, tuple(x.expand(50, *x.shape) for x in batch))[1].sum().item()
+    expected = repeated(step, rates(config, "cpu"))(state, tuple(x.expand(50, *x.shape) for x in batch))[1].sum().item()
 
     def loads_rightly(built):
         assert again(tmp_path, libraries) == ("native", built, pytest.approx(expected, rel=1e-9), "")
@@ -161,9 +163,19 @@ def test_a_native_loop_is_kept_and_a_damaged_or_foreign_one_made_again(
     path.rename(path.with_stem(f"{path.stem.partition('-')[0]}-{cache.digest(foreign)}")).write_bytes(foreign)
     assert loads_rightly(built=1).read_bytes() == good
 
-    config, theta, batch, state = problem(generator, alpha=0.0101)
-    compiled(recorded_step(config, theta, batch, state), state, batch)
-    assert len(list(empty_cache.iterdir())) == 2, "another setting has a name of its own"
+
+def test_another_rate_needs_no_other_library(generator, needs_compiler, empty_cache):
+    for settings in ({}, {"alpha": 0.03, "beta": 0.1}, {"alpha": 0.0}):
+        config, theta, batch, state = problem(torch.Generator().manual_seed(7), **settings)
+        step = recorded_step(config, theta, batch, state)
+        loop = compiled(step, state, rates(config, "cpu"), batch).one()
+        assert len(list(empty_cache.iterdir())) == 1
+        batches = batches_of(3, generator)
+        grads, value = naive_gradient(theta, Batch(*(x[0] for x in batches)), "maml", config.alpha, 1)
+        after, losses = loop(state, tuple(x[:1].contiguous() for x in batches))
+        torch.testing.assert_close(losses[0], value)
+        torch.testing.assert_close(after[1], 0.1 * flatten(grads))
+        torch.testing.assert_close(loop(state, batches), repeated(step, rates(config, "cpu"))(state, batches))
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="no owners and modes here")
@@ -196,11 +208,13 @@ def test_without_a_cache_the_loop_is_native_still(generator, needs_compiler, mon
     config, theta, batch, state = problem(generator)
     step = recorded_step(config, theta, batch, state)
     with pytest.warns(RuntimeWarning, match="not kept for the next time"):
-        engine = compiled(step, state, batch)
+        engine = compiled(step, state, rates(config, "cpu"), batch)
     assert engine.name == "native"
     assert not list((tmp_path / "temporary").glob("l2l-*")), "its file is gone"
     batches = batches_of(3, generator)
-    torch.testing.assert_close(engine.one()(state, batches), repeated(step)(state, batches), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(
+        engine.one()(state, batches), repeated(step, rates(config, "cpu"))(state, batches), rtol=1e-9, atol=1e-9
+    )
 
 
 def test_the_cache_is_bounded(empty_cache):
@@ -213,9 +227,9 @@ def test_the_cache_is_bounded(empty_cache):
 
 
 def wrong_number(monkeypatch, generator):
-    """What a compiler that errs would make: the step with another α."""
-    config, theta, batch, state = problem(torch.Generator().manual_seed(7), alpha=0.0101)
-    other, build = recorded_step(config, theta, batch, state), native._build
+    """What a compiler that errs would make: the step with a slightly larger loss."""
+    larger = {"loss": lambda outputs, y: 1.001 * ((outputs - y) ** 2).mean()}
+    other, build = recorded_step(*problem(torch.Generator().manual_seed(7), **larger)), native._build
     monkeypatch.setattr(native, "_build", lambda step, *example: build(other, *example))
 
 
@@ -247,16 +261,18 @@ def test_a_broken_native_loop_is_not_used_and_says_why(generator, needs_compiler
     made = {}
     monkeypatch.setattr(loops, "compile_step", lambda step, *example: made.setdefault("compiled", step))
     with pytest.warns(RuntimeWarning, match=f"training is compiled.*{reason}") as warned:
-        engine = compiled(step, state, batch)
+        engine = compiled(step, state, rates(config, "cpu"), batch)
     assert engine.name == "compiled"
     assert len(warned) == 1, "said once"
     assert not list(empty_cache.glob("*")), "nothing is kept"
     batches = batches_of(3, generator)
-    torch.testing.assert_close(engine.one()(state, batches), repeated(step)(state, batches), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(
+        engine.one()(state, batches), repeated(step, rates(config, "cpu"))(state, batches), rtol=1e-9, atol=1e-9
+    )
 
     monkeypatch.setenv("L2L_STRICT", "1")
     with pytest.raises(RuntimeError, match=f"training is compiled.*{reason}"):
-        compiled(step, state, batch)
+        compiled(step, state, rates(config, "cpu"), batch)
 
 
 def test_an_operation_without_a_c_form_is_compiled_otherwise(generator, needs_compiler, empty_cache, monkeypatch):
@@ -270,7 +286,7 @@ def test_an_operation_without_a_c_form_is_compiled_otherwise(generator, needs_co
     state, batch = (torch.ones(4),), (torch.full((4,), 3.0),)
     step = record(lambda theta, x: (theta - halved(x), x.sum()), *state, *batch)
     with pytest.warns(RuntimeWarning, match="an operation of the step has no C\\+\\+ form"):
-        engine = compiled(step, state, batch)
+        engine = compiled(step, state, (), batch)
     (theta,), outputs = engine.one()(state, (batch[0].expand(2, 4),))
     assert torch.equal(theta, torch.full((4,), -2.0))
     assert torch.equal(outputs, torch.full((2,), 12.0))
@@ -291,12 +307,12 @@ def test_a_step_that_torch_compile_gets_wrong_is_replayed(generator, monkeypatch
     monkeypatch.setattr(loops, "NativeLoop", no_loop)
     monkeypatch.setattr(loops, "compile_step", wrong)
     with pytest.warns(RuntimeWarning) as warned:
-        engine = compiled(step, state, batch)
+        engine = compiled(step, state, rates(config, "cpu"), batch)
     assert [str(w.message).split(" and")[0] for w in warned] == ["training is compiled", "training is recorded"]
     assert "differs from the recorded step" in str(warned[1].message)
     batches = batches_of(3, generator)
     assert engine.name == "recorded"
-    assert torch.equal(engine.one()(state, batches)[1], repeated(step)(state, batches)[1])
+    assert torch.equal(engine.one()(state, batches)[1], repeated(step, rates(config, "cpu"))(state, batches)[1])
 
 
 def test_where_there_is_no_native_loop_the_step_alone_is_compiled(generator, needs_compiler, monkeypatch):
@@ -305,10 +321,12 @@ def test_where_there_is_no_native_loop_the_step_alone_is_compiled(generator, nee
     step = recorded_step(config, theta, batch, state)
     monkeypatch.setattr(native.cache, "load", None)
     with pytest.warns(RuntimeWarning, match="training is compiled"):
-        engine = compiled(step, state, batch)
+        engine = compiled(step, state, rates(config, "cpu"), batch)
     assert engine.name == "compiled"
     batches = batches_of(3, generator)
-    torch.testing.assert_close(engine.one()(state, batches), repeated(step)(state, batches), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(
+        engine.one()(state, batches), repeated(step, rates(config, "cpu"))(state, batches), rtol=1e-9, atol=1e-9
+    )
 
 
 def test_what_cannot_be_recorded_is_called(monkeypatch):
@@ -318,17 +336,17 @@ def test_what_cannot_be_recorded_is_called(monkeypatch):
         return (x * 2 if x.sum() > 0 else x,)
 
     with pytest.warns(RuntimeWarning, match="training is called.*can't be recorded"):
-        assert recorded(by_value, (torch.ones(2),)) == ("called", by_value)
+        assert recorded([by_value], (torch.ones(2),)) == ("called", by_value)
     monkeypatch.setenv("L2L_STRICT", "1")
     with pytest.raises(RuntimeError, match="can't be recorded"):
-        recorded(by_value, (torch.ones(2),))
+        recorded([by_value], (torch.ones(2),))
 
 
 def test_compiling_leaves_the_warnings_filters_of_others(generator, needs_compiler, empty_cache):
     config, theta, batch, state = problem(generator)
     with warnings.catch_warnings():
         before = list(warnings.filters)
-        compiled(recorded_step(config, theta, batch, state), state, batch)
+        compiled(recorded_step(config, theta, batch, state), state, rates(config, "cpu"), batch)
         assert [f for f in warnings.filters if f not in before] == []
 
 
@@ -358,7 +376,7 @@ def test_native_loops_run_without_the_lock_of_python(generator, needs_compiler, 
 
     monkeypatch.setattr(ctypes, "CDLL", Watched)
     config, theta, batch, state = problem(generator)
-    loop = compiled(recorded_step(config, theta, batch, state), state, batch).one()
+    loop = compiled(recorded_step(config, theta, batch, state), state, rates(config, "cpu"), batch).one()
     batches = tuple(x.expand(500, *x.shape).contiguous() for x in batch)
     stop = threading.Event()
 

@@ -5,7 +5,7 @@ from l2l import METHODS, SineTasks, TrainConfig, init_params
 from l2l.adam import adam_init
 from l2l.engine.graph import PRODUCTS, record
 from l2l.engine.native import Unavailable
-from l2l.engine.replica import make_step
+from l2l.engine.replica import make_step, rates
 from l2l.net import flatten
 from l2l.tasks import Batch
 
@@ -19,7 +19,7 @@ def problem(generator, dtype="float64", **settings):
 
 
 def recorded_step(config, theta, batch, state):
-    return record(make_step(config, theta), *state, *batch)
+    return record(make_step(config, theta), *state, *rates(config, "cpu"), *batch)
 
 
 def naive_gradient(theta, batch, method, alpha, steps):
@@ -51,7 +51,7 @@ def naive_gradient(theta, batch, method, alpha, steps):
 @pytest.mark.parametrize("method", METHODS)
 def test_recorded_gradient_equals_a_naive_loop(generator, method, steps, dtype):
     config, theta, batch, state = problem(generator, dtype, method=method, steps=steps, alpha=0.05)
-    *after, loss = recorded_step(config, theta, batch, state)(*state, *batch)
+    *after, loss = recorded_step(config, theta, batch, state)(*state, *rates(config, "cpu"), *batch)
     grads, value = naive_gradient(theta, batch, method, 0.05, steps)
     tolerance = 1e-10 if dtype == "float64" else 1e-5
     first_mean = flatten(grads) / 10  # of Adam: a tenth of the gradient

@@ -4,6 +4,7 @@ The mathematics stays as it is. Recording leaves out what only Python does: the 
 dictionaries.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -47,28 +48,35 @@ def record(function: Function, *example: Tensor) -> GraphModule:
 
 
 def factor_last(graph: Graph, product: Node) -> None:
-    """Write A (c B) with a number c as c (A B) where the product is smaller than what it is made of."""
+    """Write A (c B) with a scalar c as c (A B) where the product is smaller than what it is made of."""
 
-    def factor(x: Node) -> tuple[float, Node]:
-        """c and B of x = c B."""
+    def factors(x: Node) -> tuple[list[float | Node], Node]:
+        """The scalars c, whose product it is multiplied by, and B, of x = c B."""
         if x.target is aten.neg.default:
-            c, B = factor(x.args[0])
-            return -c, B
-        if x.target is aten.mul.Tensor and isinstance(x.args[1], float):
-            c, B = factor(x.args[0])
-            return c * x.args[1], B
-        if x.target in VIEWS and (found := factor(x.args[0]))[0] != 1:
+            c, B = factors(x.args[0])
+            return [-1.0, *c], B
+        if x.target is aten.mul.Tensor:
+            for c, B in (x.args, x.args[::-1]):
+                if isinstance(c, float) or (isinstance(c, Node) and c.meta["val"].ndim == 0):
+                    more, B = factors(B)
+                    return [c, *more], B
+        if x.target in VIEWS and (found := factors(x.args[0]))[0]:
             B = graph.call_function(VIEWS[x.target], (found[1], *x.args[1:]))
             B.meta = x.meta.copy()
             return found[0], B
-        return 1.0, x
+        return [], x
 
     size = product.meta["val"].numel()
-    (c, A), (d, B) = (factor(x) if x.meta["val"].numel() > size else (1.0, x) for x in product.args)
-    if c * d != 1:
-        plain = graph.call_function(product.target, (A, B))
-        plain.meta = product.meta.copy()
-        _replace(graph, product, graph.call_function(aten.mul.Tensor, (plain, c * d)))
+    (c, A), (d, B) = (factors(x) if x.meta["val"].numel() > size else ([], x) for x in product.args)
+    numbers, scalars = ([f for f in (*c, *d) if isinstance(f, kind)] for kind in (float, Node))
+    if math.prod(numbers) == 1 and not scalars:
+        return
+    plain = scaled = graph.call_function(product.target, (A, B))
+    plain.meta = product.meta.copy()
+    for factor in (math.prod(numbers), *scalars):
+        if factor != 1:
+            scaled = graph.call_function(aten.mul.Tensor, (scaled, factor))
+    _replace(graph, product, scaled)
 
 
 def outer_product(graph: Graph, product: Node) -> None:

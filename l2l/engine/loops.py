@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -31,30 +31,32 @@ class Engine(NamedTuple):
     """Whether threads gain from loops of their own."""
 
 
-def repeated(step: Function) -> Loop:
-    """Return the loop that feeds `step` its own results and one batch after the other."""
+def repeated(step: Function, rates: State = ()) -> Loop:
+    """Return the loop that feeds `step` its own results, the same rates and one batch after the other."""
 
     def loop(state: State, batches: State) -> tuple[State, Tensor]:
         outputs = []
         with torch.no_grad():
             for batch in zip(*batches, strict=True):
-                *state, output = step(*state, *batch)
+                *state, output = step(*state, *rates, *batch)
                 outputs.append(output)
         return tuple(state), torch.stack(outputs)
 
     return loop
 
 
-def recorded(step: Function, example: State) -> tuple[str, Function]:
-    """Record a step, or a measurement: ("recorded", its graph), or ("called", itself) where that can't be done."""
-    try:
-        return "recorded", record(step, *example)
-    except Unavailable as reason:
-        lost("called", reason)
-        return "called", step
+def recorded(forms: Sequence[Function], example: State) -> tuple[str, Function]:
+    """Record the first form of a step that can be: ("recorded", its graph), or ("called", the last form itself)."""
+    for form in forms:
+        try:
+            return "recorded", record(form, *example)
+        except Unavailable as error:
+            reason = error
+    lost("called", reason)
+    return "called", forms[-1]
 
 
-def compiled(step: GraphModule, state: State, batch: State) -> Engine:
+def compiled(step: GraphModule, state: State, rates: State, batch: State) -> Engine:
     """Compile a recorded step; where an engine is not available, say why and take the next.
 
     What is compiled makes one update first, and is trusted if the recorded step agrees. On a GPU each step is compiled
@@ -65,26 +67,26 @@ def compiled(step: GraphModule, state: State, batch: State) -> Engine:
     """
     if state[0].device.type == "cpu":
         try:
-            native = NativeLoop(step, state, batch)
+            native = NativeLoop(step, state, rates, batch)
             try:
                 with reasons("the compiled loop fails"):
-                    verify(native.one(), step, state, batch)
+                    verify(native.one(rates), step, state, rates, batch)
             except Unavailable:
                 cache.discard(native.key)
                 raise
-            return Engine("native", native.one, True)
+            return Engine("native", lambda: native.one(rates), True)
         except Unavailable as reason:
             lost("compiled", reason)
     try:
-        loop = repeated(compile_step(step, state, batch))
-        verify(loop, step, state, batch)
+        loop = repeated(compile_step(step, (*state, *rates, *batch)), rates)
+        verify(loop, step, state, rates, batch)
         return Engine("compiled", lambda: loop, False)
     except Unavailable as reason:
         lost("recorded", reason)
-        return Engine("recorded", lambda: repeated(step), False)
+        return Engine("recorded", lambda: repeated(step, rates), False)
 
 
-def verify(loop: Loop, step: Function, state: State, batch: State) -> None:
+def verify(loop: Loop, step: Function, state: State, rates: State, batch: State) -> None:
     """Compare a loop's first update with that of the recorded step.
 
     Raises:
@@ -92,17 +94,14 @@ def verify(loop: Loop, step: Function, state: State, batch: State) -> None:
     """
     moved = tuple(x * (1 + ROUNDING[x.dtype]) if x.is_floating_point() else x for x in state)
     batches = tuple(x[None].contiguous() for x in batch)
-    right = _tensors(repeated(step)(state, batches))
-    near, ours = _tensors(repeated(step)(moved, batches)), _tensors(loop(state, batches))
+    plain = repeated(step, rates)
+    results = plain(state, batches), plain(moved, batches), loop(state, batches)
+    right, near, ours = ([*state, output] for state, output in results)
     for x, y, z in zip(ours, right, near, strict=True):
         off, rounding, size = (torch.linalg.vector_norm(v.double()).item() for v in (x - y, z - y, y))
         most = 100 * (rounding + ROUNDING[y.dtype] * size)
         if y.isfinite().all() and not off <= most:
             raise Unavailable(f"it differs from the recorded step by {off:.1e}, where rounding explains {most:.1e}")
-
-
-def _tensors(result: tuple[State, Tensor]) -> list[Tensor]:
-    return [*result[0], result[1]]
 
 
 def lost(engine: str, reason: Exception) -> None:

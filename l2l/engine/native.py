@@ -30,6 +30,7 @@ COMPILER = {
     "cpp.enable_floating_point_contract_flag": "fast",  # a b + c as one instruction, rounded once
 }
 """Half the time in the compiler, and kernels that are a little faster than by default."""
+Tensors = tuple[Tensor, ...]
 LOCK = threading.RLock()
 """Held while something is recorded or compiled: torch does both with state that all threads share."""
 CREATE, RUN, DELETE = (f"AOTInductorModelContainer{name}" for name in ("CreateWithDevice", "Run", "Delete"))
@@ -78,11 +79,11 @@ def trace(function: Callable, *example: Tensor) -> GraphModule:
             raise
 
 
-def compile_step(step: GraphModule, state: tuple[Tensor, ...], batch: tuple[Tensor, ...]) -> Callable:
+def compile_step(step: GraphModule, example: Tensors) -> Callable:
     """Compile the step alone, by torch.compile; its callers hold Python's lock."""
     with LOCK, torch.no_grad(), reasons("torch.compile fails"), quiet():
         compiled = torch.compile(step, fullgraph=True, dynamic=False)
-        compiled(*state, *batch)
+        compiled(*example)
     return compiled
 
 
@@ -97,30 +98,31 @@ class NativeLoop:
             a C++ form.
     """
 
-    def __init__(self, step: GraphModule, state: tuple[Tensor, ...], batch: tuple[Tensor, ...]):
+    def __init__(self, step: GraphModule, state: Tensors, rates: Tensors, batch: Tensors):
         with LOCK, torch.no_grad(), reasons("no compiled loop"), quiet():
-            self.key = _fingerprint(step, (*state, *batch))
-            self._library = cache.load(self.key, lambda: _build(step, state, batch), (CREATE, RUN, DELETE))
-        self._state, self._batch = ([(tuple(x.shape), x.dtype) for x in part] for part in (state, batch))
+            self.key = _fingerprint(step, (*state, *rates, *batch))
+            self._library = cache.load(self.key, lambda: _build(step, state, rates, batch), (CREATE, RUN, DELETE))
+        self._given, self._batch = ([(tuple(x.shape), x.dtype) for x in part] for part in ((*state, *rates), batch))
 
-    def one(self) -> "Container":
-        """Return a loop for the use of one thread at a time."""
-        return Container(self._library, self._state, self._batch)
+    def one(self, rates: Tensors) -> "Container":
+        """Return a loop at these rates, for the use of one thread at a time."""
+        return Container(self._library, rates, self._given, self._batch)
 
 
 class Container:
     """What one thread needs to call a compiled loop: (state, batches [n, ...]) -> (state, outputs [n])."""
 
-    def __init__(self, library: ctypes.CDLL, state: list, batch: list):
-        self._model, self._library, self._state, self._batch = ctypes.c_void_p(), library, state, batch
+    def __init__(self, library: ctypes.CDLL, rates: Tensors, given: list, batch: list):
+        self._model, self._library, self._rates = ctypes.c_void_p(), library, rates
+        self._given, self._batch = given, batch  # shapes and dtypes: of state and rates, and of one batch
         if getattr(library, CREATE)(ctypes.byref(self._model), ctypes.c_size_t(1), b"cpu", None):
             raise Unavailable("no compiled loop: its library can't be set up")
 
-    def __call__(self, state: tuple[Tensor, ...], batches: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Tensor]:
+    def __call__(self, state: Tensors, batches: Tensors) -> tuple[Tensors, Tensor]:
         if not (n := len(batches[0])):
             raise ValueError("the compiled loop takes at least one batch, got none")
-        inputs = [*state, *batches]
-        expected = [*self._state, *(((n, *shape), dtype) for shape, dtype in self._batch)]
+        inputs = [*state, *self._rates, *batches]
+        expected = [*self._given, *(((n, *shape), dtype) for shape, dtype in self._batch)]
         for x, (shape, dtype) in zip(inputs, expected, strict=True):  # C++ reads memory as it was told it would be
             if x.shape != shape or x.dtype != dtype or x.device.type != "cpu" or not x.is_contiguous():
                 given = f"{x.dtype} of shape {tuple(x.shape)} and strides {x.stride()} on {x.device}"
@@ -153,28 +155,28 @@ class _Scan(torch.nn.Module):
         super().__init__()
         self.step = step
 
-    def forward(self, state, batches):
+    def forward(self, state, rates, batches):
         from torch._higher_order_ops.scan import scan
 
         def update(state, batch):
-            *state, output = self.step(*state, *batch)
+            *state, output = self.step(*state, *rates, *batch)
             return state, output
 
         state, outputs = scan(update, list(state), list(batches))
         return *state, outputs
 
 
-def _build(step: GraphModule, state: tuple[Tensor, ...], batch: tuple[Tensor, ...]) -> bytes:
+def _build(step: GraphModule, state: Tensors, rates: Tensors, batch: Tensors) -> bytes:
     """Compile the loop for any number of batches; return the shared library."""
     from torch._inductor import config, cpu_vec_isa
 
     batches = tuple(x.expand(2, *x.shape).clone() for x in batch)
     number = torch.export.Dim("number")
-    shapes = tuple({} for _ in state), tuple({0: number} for _ in batches)
+    shapes = tuple({} for _ in state), tuple({} for _ in rates), tuple({0: number} for _ in batches)
     with tempfile.TemporaryDirectory() as folder, config.patch(COMPILER), ThreadPoolExecutor(1) as beside:
         # Asks the C++ compiler for a second or two, and keeps the answer; `config.patch` holds in this context alone.
         beside.submit(copy_context().run, cpu_vec_isa.pick_vec_isa)
-        program = torch.export.export(_Scan(step), (state, batches), strict=False, dynamic_shapes=shapes)
+        program = torch.export.export(_Scan(step), (state, rates, batches), strict=False, dynamic_shapes=shapes)
         package = torch._inductor.aoti_compile_and_package(program, package_path=f"{folder}/loop.pt2")
         with zipfile.ZipFile(package) as files:
             sources = [files.read(name) for name in files.namelist() if name.endswith(".cpp")]
@@ -184,7 +186,7 @@ def _build(step: GraphModule, state: tuple[Tensor, ...], batch: tuple[Tensor, ..
     return library
 
 
-def _fingerprint(graph: GraphModule, example: tuple[Tensor, ...]) -> str:
+def _fingerprint(graph: GraphModule, example: Tensors) -> str:
     layouts = [(tuple(x.shape), x.stride(), str(x.dtype)) for x in example]
     constants = [getattr(graph, node.target).tolist() for node in graph.graph.nodes if node.op == "get_attr"]
     machine = getattr(torch.cpu, "get_capabilities", platform.uname)()

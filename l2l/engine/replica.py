@@ -10,7 +10,7 @@ from l2l.adam import State
 from l2l.config import DTYPES, TrainConfig
 from l2l.engine.graph import Function
 from l2l.engine.loops import Loop
-from l2l.methods import MetaGrad, initial_gradient_norm
+from l2l.methods import MetaGrad, Rate, initial_gradient_norm
 from l2l.net import Params, flatten, unflatten
 from l2l.tasks import TRAIN, Batch, TaskFamily, stream
 
@@ -31,35 +31,45 @@ def first_replica(seed: int, config: TrainConfig, device: str | torch.device) ->
     return Replica(theta, tuple(config.parts.optimizer.init(theta)), stream(TRAIN, seed).get_state())
 
 
-def make_step(config: TrainConfig, like: Params) -> Function:
-    """Return lines 4 to 11 as a function: (theta, *state, *batch) -> (theta, *state, loss)."""
+def rates(config: TrainConfig, device: str | torch.device) -> tuple[Tensor, Tensor]:
+    """Return α, of every inner step or of each, and β: inputs of the step, so that another α needs no other code."""
+    return tuple(torch.tensor(rate, dtype=DTYPES[config.dtype], device=device) for rate in (config.alpha, config.beta))
+
+
+def make_step(config: TrainConfig, like: Params, fixed: bool = False) -> Function:
+    """Return lines 4 to 11 as a function: (theta, *state, alpha, beta, *batch) -> (theta, *state, loss).
+
+    With `fixed` the rates are the config's numbers, whatever is given: for a method that can't do with tensors.
+    """
     optimizer = config.parts.optimizer
 
-    def step(theta: Tensor, *state_and_batch: Tensor) -> tuple[Tensor, ...]:
-        *state, x_support, y_support, x_query, y_query = state_and_batch
+    def step(theta: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+        *state, alpha, beta, x_support, y_support, x_query, y_query = others
+        if fixed:
+            alpha, beta = config.alpha, config.beta
         batch = Batch(x_support, y_support, x_query, y_query)
-        loss, grads = _meta_gradient(config, unflatten(theta, like), batch)
-        theta, state = optimizer.update(theta, flatten({name: grads[name] for name in like}), tuple(state), config.beta)
+        loss, grads = _meta_gradient(config, unflatten(theta, like), batch, alpha)
+        theta, state = optimizer.update(theta, flatten({name: grads[name] for name in like}), tuple(state), beta)
         return theta, *state, loss
 
     return step
 
 
-def make_measure(config: TrainConfig, like: Params) -> Function:
-    """Return what the history records as a function: (theta, *batch) -> (loss, mean initial gradient norm)."""
+def make_measure(config: TrainConfig, like: Params, fixed: bool = False) -> Function:
+    """Return what the history records as a function: (theta, alpha, *batch) -> (loss, mean initial gradient norm)."""
     method, _, loss, _ = config.parts
 
-    def measure(theta: Tensor, *batch: Tensor) -> tuple[Tensor, Tensor]:
+    def measure(theta: Tensor, alpha: Tensor, *batch: Tensor) -> tuple[Tensor, Tensor]:
         params, batch = unflatten(theta, like), Batch(*batch)
         norms = initial_gradient_norm(params, batch, loss, method.inner_loop)
-        return _meta_gradient(config, params, batch).loss, norms.mean()
+        return _meta_gradient(config, params, batch, config.alpha if fixed else alpha).loss, norms.mean()
 
     return measure
 
 
-def _meta_gradient(config: TrainConfig, theta: Params, batch: Batch) -> MetaGrad:
+def _meta_gradient(config: TrainConfig, theta: Params, batch: Batch, alpha: Rate) -> MetaGrad:
     method, _, loss, _ = config.parts
-    found = method(theta, batch, alpha=config.alpha, steps=config.steps, loss=loss)
+    found = method(theta, batch, alpha=alpha, steps=config.steps, loss=loss)
     shapes = {name: p.shape for name, p in theta.items()}
     if {name: g.shape for name, g in found.grads.items()} != shapes or found.loss.shape != ():
         raise ValueError(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from l2l.config import DTYPES, HELD_OUT_TASKS, TrainConfig
 from l2l.engine.loops import Loop, compiled, recorded, repeated
-from l2l.engine.replica import Replica, advance, first_replica, make_measure, make_step, sampler
+from l2l.engine.replica import Replica, advance, first_replica, make_measure, make_step, rates, sampler
 from l2l.tasks import HELD_OUT, TRAIN, Batch, TaskFamily, stream
 
 
@@ -49,12 +49,14 @@ class Workers:
             HELD_OUT_TASKS, config.shots, config.query, generator=stream(HELD_OUT, 0), dtype=DTYPES[config.dtype]
         )
         self._held_out = tuple(getattr(held_out, field).to(device) for field in Batch._fields)
-        self._state = start.theta, *start.state
+        self._state, self._rates = (start.theta, *start.state), rates(config, device)
         self._batch = tuple(x[0].clone() for x in self._sample(1, stream(TRAIN, config.seeds[0])))
-        self.engine, self._step = recorded(make_step(config, like), (*self._state, *self._batch))
-        _, self._measure = recorded(make_measure(config, like), (start.theta, *self._held_out))
+        example = *self._state, *self._rates, *self._batch
+        self.engine, self._step = recorded([make_step(config, like, fixed) for fixed in (False, True)], example)
+        example = start.theta, self._rates[0], *self._held_out
+        _, self._measure = recorded([make_measure(config, like, fixed) for fixed in (False, True)], example)
         # Until it is compiled, Python's lock lets only one thread work at a time.
-        self._loops = self._some(1, lambda: repeated(self._step))
+        self._loops = self._some(1, lambda: repeated(self._step, self._rates))
         self._count = count
         one_core = {"initializer": torch.set_num_threads, "initargs": (1,)}  # a setting per thread
         self._pool, self._measuring = (ThreadPoolExecutor(count, **one_core) for _ in range(2))
@@ -69,7 +71,7 @@ class Workers:
     def compile(self) -> None:
         """Compile the step for every worker, as far as that works here."""
         if self.engine == "recorded":
-            self.engine, one, parallel = compiled(self._step, self._state, self._batch)
+            self.engine, one, parallel = compiled(self._step, self._state, self._rates, self._batch)
             self._loops = self._some(self._count if parallel else 1, one)
 
     def advance(self, replicas: list[Replica], blocks: Iterable[Block]) -> Iterator[list[Advanced]]:
@@ -99,7 +101,7 @@ class Workers:
 
     def measure(self, replica: Replica) -> tuple[Tensor, Tensor]:
         """Return a replica's loss and mean initial gradient norm on the held-out tasks."""
-        return self._measure(replica.theta, *self._held_out)
+        return self._measure(replica.theta, self._rates[0], *self._held_out)
 
     def __enter__(self) -> "Workers":
         return self
