@@ -62,7 +62,9 @@ def train(
         resume: continue from `out` if it exists. On the same machine the result has the bits of an uninterrupted run.
         overwrite: replace what `out` holds.
         device: "cpu" or "cuda".
-        compile: compile the step. By default a run of at least COMPILE_FROM iterations is compiled. Where the fastest
+        compile: compile the step. By default a run of at least COMPILE_FROM iterations is compiled. What was compiled is
+            kept: another alpha, beta, seed, number of iterations or `log_every` uses it again; another method, network,
+            loss or optimiser, other tasks, shots, query points or steps, and another dtype do not. Where the fastest
             engine isn't available, a warning says why, once; with L2L_STRICT=1 in the environment it is an error.
         workers: threads that advance replicas side by side; by default as many as there are cores and seeds.
             A replica is advanced by one thread alone: at these sizes more are slower.
