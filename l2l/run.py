@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from l2l._interrupts import Interrupts
 from l2l.adam import OPTIMIZERS, Optimizer
 from l2l.config import LOSSES, OutputLoss, TrainConfig, part_name
 from l2l.methods import METHODS, Method
@@ -129,14 +130,17 @@ def write_run(path: str | os.PathLike, run: Run, optimizer: dict[str, Tensor] | 
     text = json.dumps(about, default=repr)
     metadata = {"format": FORMAT, "about": text, "sha256": _digest(tensors, text)}
     path, temporary = _path_and_temporary(path)
-    try:
-        with open(temporary, "wb") as file:
-            file.write(save(tensors, metadata))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with Interrupts():
+        try:
+            with open(temporary, "wb") as file:
+                file.write(save(tensors, metadata))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError as error:
+            raise OSError(f"the run can't be written at {path}: {error.strerror or error}") from error
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def read_run(
@@ -244,40 +248,57 @@ def _version(package: str) -> str:
 
 
 @contextmanager
-def only_writer(path: str | os.PathLike) -> Iterator[None]:
-    """Keep other trainings from writing to `path` meanwhile.
+def only_writer(path: str | os.PathLike) -> Iterator[Path]:
+    """Keep other trainings from writing to `path` meanwhile; give it as it stays when the working folder changes.
 
     Raises:
-        OSError: one of them is at it.
+        ValueError, OSError: it can't be written, or one of them is at it.
     """
-    path, _ = _path_and_temporary(path)
+    path = check_writable(path)
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
+        _take(lock, path)
+        yield path
+    finally:
+        if lock.is_locked:
+            Path(lock.lock_file).unlink(missing_ok=True)
+            lock.release()
+
+
+def _take(lock: FileLock, path: Path) -> None:
+    try:
         lock.acquire(timeout=0)
+        while not Path(lock.lock_file).exists():  # a training that ended just now has removed what we locked
+            lock.release()
+            lock.acquire(timeout=0)
     except Timeout:
         raise OSError(f"out is being written by another training: {path}") from None
-    try:
-        yield
-    finally:
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
 
 
-def check_writable(path: str | os.PathLike, name: str = "out") -> None:
-    """Raise OSError unless a file can be made at `path`; make its folder if need be."""
+def check_writable(path: str | os.PathLike, name: str = "out") -> Path:
+    """Return `path` without links; make its folder if need be.
+
+    Raises:
+        ValueError, OSError: no file can be made there.
+    """
     path, temporary = _path_and_temporary(path)
-    if path.exists() and not path.is_file():
+    if os.path.lexists(path) and not path.is_file():
         raise OSError(f"{name} must be an ordinary file, got {path}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch()
         temporary.unlink()
     except OSError as error:
-        raise OSError(f"{name} can't be written at {path}: {error.strerror}") from None
+        raise OSError(f"{name} can't be written at {path}: {error.strerror or error}") from None
+    return path
 
 
 def _path_and_temporary(path: str | os.PathLike) -> tuple[Path, Path]:
     path = Path(os.path.realpath(path))  # through links, not over them
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # such a file could be written, and not be read
+        raise ValueError(f"a path must be valid Unicode, got {str(path)!r}") from None
     return path, path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")  # nobody else's
 
 

@@ -7,19 +7,21 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from l2l._interrupts import Interrupts
 from l2l._validation import whole
 from l2l.config import TrainConfig
 from l2l.engine.replica import Replica, first_replica, pack, unpack
 from l2l.engine.workers import Advanced, Block, Workers, cores, one_thread
 from l2l.net import flatten, unflatten
-from l2l.run import Run, check_writable, described, only_writer, plain, read_run, write_run
+from l2l.run import Run, described, only_writer, plain, read_run, write_run
 from l2l.tasks import SineTasks, TaskFamily
 
 COMPILE_FROM = 5_000
@@ -82,31 +84,26 @@ def train(
 
     Source: Finn et al. (2017), algorithm 2; Adam as outer optimiser as in its released code.
     """
-    if out is not None:
-        check_writable(out)
-        if os.path.exists(out) and not (resume or overwrite):
-            raise FileExistsError(f"out exists, {out}: resume continues its training, overwrite replaces it")
-    elif resume:
+    if resume and out is None:
         raise ValueError("resume=True needs out, the file to resume from")
     if not (str(device) == "cpu" or (str(device).startswith("cuda") and torch.cuda.is_available())):
         raise ValueError(f"device must be cpu, or cuda where there is a GPU, got {device!r}")
     count = min(len(config.seeds), cores() if workers is None else whole("workers", workers, 1))
-    with only_writer(out) if out is not None else nullcontext():
+    with Interrupts() as interrupts, only_writer(out) if out is not None else nullcontext() as out:
+        if out and out.exists() and not (resume or overwrite):
+            raise FileExistsError(f"out exists, {out}: resume continues its training, overwrite replaces it")
         run, replicas = Run(config, {}, {}, {}, task_family, 0), []
-        if resume and os.path.exists(out):
+        if resume and out.exists():
             run, replicas = _resume(out, config, task_family, device)
             if run.iteration == config.iterations:
                 return run
-        with (
-            one_thread(),
-            _progress_bar(config, run, progress) as bar,
-            Workers(config, task_family, device, count) as pool,
-        ):
-            if not replicas:
-                replicas = [first_replica(seed, config, device) for seed in config.seeds]
-                run = _record(run, replicas, [pool.measure(replica) for replica in replicas])
-            saver = _Saver(out, run, replicas)
-            try:
+        with _plain_modes(device), one_thread(), _progress_bar(config, run, progress) as bar:
+            with interrupts.let_through():
+                pool = Workers(config, task_family, device, count)
+                if not replicas:
+                    replicas = [first_replica(seed, config, device) for seed in config.seeds]
+                    run = _record(run, replicas, [pool.measure(replica) for replica in replicas])
+            with pool, _Saver(out, run, replicas) as saver, interrupts.let_through():
                 _report(progress, run)
                 if compile or (compile is None and config.iterations >= COMPILE_FROM):
                     bar.set_postfix_str("compiling")
@@ -122,15 +119,13 @@ def train(
                     bar.update(updates)
                     saver.save(at_most_every=SAVE_EVERY)
                     _report(progress, run)
-            finally:
-                saver.save()
     return run
 
 
 class _Saver:
-    """The state that the file should hold, and when it last did."""
+    """The state that the file should hold, and when it last did; in the end it does, however training ends."""
 
-    def __init__(self, out: str | os.PathLike | None, run: Run, replicas: Sequence[Replica]):
+    def __init__(self, out: Path | None, run: Run, replicas: Sequence[Replica]):
         self._out, self.state, self._saved_at = out, (run, replicas), time.monotonic()
 
     def save(self, at_most_every: float = 0.0) -> None:
@@ -138,6 +133,19 @@ class _Saver:
         if self._out is not None and time.monotonic() - self._saved_at >= at_most_every:
             write_run(self._out, run, pack(replicas) if run.iteration < run.config.iterations else None)
             self._saved_at = time.monotonic()
+
+    def __enter__(self) -> "_Saver":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.save()
+
+
+@contextmanager
+def _plain_modes(device: str | torch.device) -> Iterator[None]:
+    """Leave out what others may have set for this thread alone, and which the threads of the pool don't see."""
+    with torch.device("cpu"), torch.autocast(torch.device(device).type, enabled=False):
+        yield
 
 
 def _with_engine(run: Run, engine: str) -> Run:
@@ -218,8 +226,14 @@ def _report(progress: bool | Callable[[Run], object], run: Run) -> None:
         progress(run)
 
 
-def _progress_bar(config: TrainConfig, run: Run, progress: bool | Callable) -> tqdm:
-    seen = progress and not callable(progress) and (sys.stderr.isatty() or hasattr(builtins, "__IPYTHON__"))
+class _Bar(tqdm):
+    monitor_interval = 0  # no thread of tqdm's that outlives training
+
+
+def _progress_bar(config: TrainConfig, run: Run, progress: bool | Callable) -> _Bar:
+    there = sys.stderr is not None and not getattr(sys.stderr, "closed", False)
+    shown = there and (sys.stderr.isatty() or hasattr(builtins, "__IPYTHON__"))
+    seen = shown and progress and not callable(progress)
     name = config.parts.method.name
     label = f"{name} × {len(config.seeds)} seeds" if len(config.seeds) > 1 else name
-    return tqdm(total=config.iterations, initial=run.iteration, desc=label, disable=not seen, leave=False)
+    return _Bar(total=config.iterations, initial=run.iteration, desc=label, disable=not seen, leave=False)

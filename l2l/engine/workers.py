@@ -107,8 +107,9 @@ class Workers:
         return self
 
     def __exit__(self, *exception) -> None:
-        self._pool.shutdown(cancel_futures=True)
-        self._measuring.shutdown(cancel_futures=True)
+        for wait in (False, True):  # no pool goes on working while another one is waited for
+            for pool in (self._pool, self._measuring):
+                pool.shutdown(wait, cancel_futures=True)
 
 
 def cores() -> int:
@@ -116,22 +117,28 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-_alone, _threads_before, _inside = threading.Lock(), 1, 0
+_alone, _threads_of_first, _inside = threading.Lock(), 1, 0
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Have torch's own operations use a single core meanwhile; the last of several at once sets back what was."""
-    global _threads_before, _inside
+    """Have torch's own operations in this thread use a single core meanwhile.
+
+    Torch keeps the number for each thread, and a new thread begins with the one that was set last, in any. So a thread
+    that was begun while another trains has a 1 which isn't its own, and gets what the first of those had.
+    """
+    global _threads_of_first, _inside
     with _alone:
+        before = torch.get_num_threads()
         if not _inside:
-            _threads_before = torch.get_num_threads()
+            _threads_of_first = before
+        elif before == 1:
+            before = _threads_of_first
         _inside += 1
-    torch.set_num_threads(1)
     try:
+        torch.set_num_threads(1)
         yield
     finally:
         with _alone:
             _inside -= 1
-            if not _inside:
-                torch.set_num_threads(_threads_before)
+            torch.set_num_threads(before)
