@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import fields
 from pathlib import Path
+from typing import TextIO
 
 from l2l._validation import one_of, rate, whole
 from l2l.check import EXERCISES, Failed
@@ -121,6 +122,21 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def there(stream: TextIO | None) -> bool:
+    """Say whether a standard stream can be written to: others may have closed it, or begun us without."""
+    return stream is not None and not getattr(stream, "closed", False)
+
+
+def say(text: str) -> None:
+    if there(sys.stdout):
+        print(text)
+
+
+def note(text: str) -> None:
+    if there(sys.stderr):
+        print(text, file=sys.stderr)
+
+
 def run_train(args: argparse.Namespace) -> None:
     given = {
         setting.name: getattr(args, setting.name) for setting in fields(TrainConfig) if hasattr(args, setting.name)
@@ -129,7 +145,7 @@ def run_train(args: argparse.Namespace) -> None:
     where = {"out": args.out, "resume": args.resume, "overwrite": args.overwrite}
     run = train(config, **where, device=args.device, workers=args.workers)
     losses = run.history["loss"].mean(dim=1).tolist()
-    print(
+    say(
         f"{config.method}: {config.iterations:,} iterations, {len(config.seeds)} seed{'s' * (len(config.seeds) > 1)}, "
         f"{run.engine}, {time.monotonic() - start:.1f} s; loss on held-out tasks {losses[0]:.3f} → {losses[-1]:.3f}"
         + (f"; saved in {args.out}" if args.out else "")
@@ -152,7 +168,7 @@ def run_evaluate(args: argparse.Namespace) -> None:
     for path, run in loaded.items():
         method = run.config.method
         if run.iteration < run.config.iterations:
-            print(f"{path} holds {run.iteration:,} of {run.config.iterations:,} iterations", file=sys.stderr)
+            note(f"{path} holds {run.iteration:,} of {run.config.iterations:,} iterations")
         name = method if sum(r.config.method == method for r in loaded.values()) == 1 else f"{method} ({path})"
         batch = meta_test_batch(run, args.tasks, args.shots, args.half_axis)
         alpha = run.config.alpha if args.alpha is None else args.alpha
@@ -161,23 +177,23 @@ def run_evaluate(args: argparse.Namespace) -> None:
         if first.setdefault(method, run) is run:
             results[method] = result
         elif args.figures:
-            print(f"{path} is not drawn: the figures show one run of each method", file=sys.stderr)
+            note(f"{path} is not drawn: the figures show one run of each method")
     if args.json:
         settings = {k: getattr(args, k) for k in ("shots", "steps", "tasks", "alpha", "optimizer", "half_axis")}
-        print(json.dumps({"settings": settings, "runs": summaries}, indent=2, allow_nan=False))
+        say(json.dumps({"settings": settings, "runs": summaries}, indent=2, allow_nan=False))
     else:
-        print(table(summaries, shown))
-        print(f"mean squared error, mean ± 95 % interval [median]; {args.tasks:,} unseen tasks, {args.shots} shots")
+        say(table(summaries, shown))
+        say(f"mean squared error, mean ± 95 % interval [median]; {args.tasks:,} unseen tasks, {args.shots} shots")
     if args.figures:
         for path in draw_figures(args.figures, first, results, args.alpha):
-            print(f"drew {path}", file=sys.stderr)
+            note(f"drew {path}")
 
 
 def run_check(args: argparse.Namespace) -> int:
     if args.exercise is None:
         width = max(map(len, EXERCISES))
         for name, exercise in EXERCISES.items():
-            print(f"{name:{width}}  {exercise.__doc__.partition(chr(10))[0].removeprefix('Check ')}")
+            say(f"{name:{width}}  {exercise.__doc__.partition(chr(10))[0].removeprefix('Check ')}")
         return 0
     exercise = EXERCISES[one_of("the exercise", args.exercise, EXERCISES)]
     if args.function is None:
@@ -185,27 +201,30 @@ def run_check(args: argparse.Namespace) -> int:
     try:
         exercise(from_file(args.function), seed=args.seed)
     except Failed as failure:
-        print(failure)
+        say(failure)
         return WRONG
     return 0
 
 
 def main(argv: list[str] | None = None) -> int:
-    if isinstance(sys.stdout, io.TextIOWrapper):
+    if isinstance(sys.stdout, io.TextIOWrapper) and there(sys.stdout):
         sys.stdout.reconfigure(errors="replace")  # a terminal without ± is no reason to fail
     args = parser().parse_args(argv)
     try:
-        return {"train": run_train, "evaluate": run_evaluate, "check": run_check}[args.command](args) or 0
+        status = {"train": run_train, "evaluate": run_evaluate, "check": run_check}[args.command](args) or 0
+        if there(sys.stdout):
+            sys.stdout.flush()  # what can't be written is told here, and not when Python ends
+        return status
     except FloatingPointError as error:
-        print(f"l2l: {error}", file=sys.stderr)
+        note(f"l2l: {error}")
         return DIVERGED
     except BrokenPipeError:  # the reader of our output has seen enough
         sys.stdout = None
         return 0
     except (ValueError, TypeError, OSError, RuntimeError, MemoryError, OverflowError) as error:
-        print(f"l2l: {str(error).strip().partition(chr(10))[0] or type(error).__name__}", file=sys.stderr)
+        note(f"l2l: {str(error).strip().partition(chr(10))[0] or type(error).__name__}")
         return BAD_INPUT
     except KeyboardInterrupt:
         resumable = args.command == "train" and args.out
-        print("l2l: interrupted" + ("; --resume continues" if resumable else ""), file=sys.stderr)
+        note("l2l: interrupted" + ("; --resume continues" if resumable else ""))
         return INTERRUPTED

@@ -4,8 +4,9 @@ import base64
 import io
 from collections.abc import Mapping
 
-import matplotlib.pyplot as plt
+import matplotlib as mpl
 import numpy as np
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -46,11 +47,38 @@ HOUSE_STYLE = {
     "legend.frameon": False,
     "lines.linewidth": 2.0,
 }
+BLACK, GREY, HAIRLINE = "black", "#b0b0b0", 0.8
+TITLE = {"fontsize": HOUSE_STYLE["axes.titlesize"], "fontweight": "normal", "color": BLACK}
+LEGEND = {"fontsize": HOUSE_STYLE["legend.fontsize"], "frameon": HOUSE_STYLE["legend.frameon"], "labelcolor": BLACK}
+"""For titles and legends in a figure of `house_figure`, which take what matplotlib is set to otherwise."""
 
 
 def use_style() -> None:
     """Make the house style matplotlib's default, for this process."""
-    plt.rcParams.update(HOUSE_STYLE)
+    mpl.rcParams.update(HOUSE_STYLE)
+
+
+def house_figure(columns: int = 1, size: tuple[float, float] = HOUSE_STYLE["figure.figsize"]) -> tuple[Figure, list]:
+    """Return a figure in the house style and its axes side by side, whatever matplotlib is set to, which stays so.
+
+    It belongs to no window and no backend, and may be drawn in any thread: matplotlib's settings belong to all of them.
+
+    Args:
+        columns: number of axes, which share their y axis.
+        size: width and height, in inches.
+    """
+    style = HOUSE_STYLE
+    figure = Figure(size, style["figure.dpi"], facecolor=style["figure.facecolor"], layout="constrained")
+    axes = figure.subplots(1, columns, sharey=True, squeeze=False)[0]
+    for ax in axes:
+        ax.set(facecolor=style["figure.facecolor"], prop_cycle=cycler(linewidth=[style["lines.linewidth"]]))
+        ax.spines[:].set(visible=True, color=BLACK, linewidth=HAIRLINE)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.tick_params(which="both", color=BLACK, labelcolor=BLACK, labelsize=style["font.size"], direction="out")
+        ax.grid(style["axes.grid"], color=GREY, alpha=style["grid.alpha"], linestyle="-", linewidth=HAIRLINE)
+        for text in (ax.xaxis.label, ax.yaxis.label, ax.xaxis.offsetText, ax.yaxis.offsetText):
+            text.set(fontsize=style["font.size"], color=BLACK)
+    return figure, list(axes)
 
 
 def method_style(method: str, ax: Axes) -> dict:
@@ -174,13 +202,15 @@ def neutral_legend(ax: Axes) -> tuple[list, list[str]]:
     """
     handles, labels = ax.get_legend_handles_labels()
     own = {TRUTH_STYLE["color"], POINT_STYLE["color"]}
-    grey = {"color": "#555555"}
-    neutral = [h if h.get_color() in own else Line2D([], [], linestyle=h.get_linestyle(), **grey) for h in handles]
-    return neutral, labels
+
+    def grey(line: Line2D) -> Line2D:
+        return Line2D([], [], color="#555555", linestyle=line.get_linestyle(), linewidth=line.get_linewidth())
+
+    return [line if line.get_color() in own else grey(line) for line in handles], labels
 
 
 def png_source(figure: Figure, *, dpi: int) -> str:
     """Return a figure as the source of an HTML image: a PNG in base64, the same bytes for the same figure."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=dpi, facecolor="auto", metadata={"Software": None})
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,7 +11,9 @@ from l2l.config import DTYPES
 from l2l.evaluate import adaptation_curve
 from l2l.methods import Rate, adapt, initial_gradient_norm
 from l2l.plots import (
-    HOUSE_STYLE,
+    LEGEND,
+    TITLE,
+    house_figure,
     neutral_legend,
     plot_adaptation_curves,
     plot_gradient_norms,
@@ -93,13 +94,13 @@ def table(summaries: Mapping[str, dict], shown: list[int]) -> str:
 def half_axis_points(points: int, family: SineTasks, dtype: torch.dtype = torch.float64) -> Tensor:
     """Return evenly spaced points within the right half of the axis, [points]."""
     low, high = family.x_range
-    return torch.linspace((low + high) / 2, high, points + 2, dtype=dtype)[1:-1]
+    return torch.linspace((low + high) / 2, high, points + 2, dtype=dtype, device="cpu")[1:-1]
 
 
 def half_axis_fit(run: Run, shots: int, steps: tuple[int, ...], alpha: float) -> tuple:
     """Adapt the first replica to points on the right half of the axis; return the arguments of `plot_half_axis_fit`."""
     low, high = run.task_family.x_range
-    x = torch.linspace(low, high, 400, dtype=DTYPES[run.config.dtype])[:, None]
+    x = torch.linspace(low, high, 400, dtype=DTYPES[run.config.dtype], device="cpu")[:, None]
     x_support = half_axis_points(shots, run.task_family, x.dtype)[:, None]
 
     def truth(x):
@@ -116,22 +117,23 @@ def half_axis_fit(run: Run, shots: int, steps: tuple[int, ...], alpha: float) ->
 
 def draw_figures(folder: Path, runs: Mapping[str, Run], results: Mapping[str, dict], alpha: float | None) -> list[Path]:
     """Draw the three figures, one run of each method, into `folder`; return their paths."""
-    with plt.rc_context(HOUSE_STYLE):
-        norms, ax = plt.subplots()
-        plot_gradient_norms({method: run.history for method, run in runs.items()}, ax)
-        errors, axes = plt.subplots(1, 2, figsize=(8, 3.8), sharey=True)
-        for ax, part in zip(axes, ("support", "query"), strict=True):
-            plot_adaptation_curves({method: result[part] for method, result in results.items()}, ax, error=part)
-            ax.get_legend().remove()
-        errors.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=4)
-        fits, axes = plt.subplots(1, len(runs), figsize=(2.6 * len(runs) + 0.4, 3.4), sharey=True, squeeze=False)
-        for ax, (method, run) in zip(axes[0], runs.items(), strict=True):
-            rate = run.config.alpha if alpha is None else alpha
-            plot_half_axis_fit(*half_axis_fit(run, 5, (0, 1, 10), rate), ax, method=method)
-        fits.legend(*neutral_legend(axes[0, 0]), loc="outside lower center", ncols=3)
+    norms, (ax,) = house_figure()
+    plot_gradient_norms({method: run.history for method, run in runs.items()}, ax)
+    ax.legend(**LEGEND)
+    errors, axes = house_figure(2, (8, 3.8))
+    for ax, part in zip(axes, ("support", "query"), strict=True):
+        plot_adaptation_curves({method: result[part] for method, result in results.items()}, ax, error=part)
+        ax.get_legend().remove()
+    errors.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=4, **LEGEND)
+    fits, axes = house_figure(len(runs), (2.6 * len(runs) + 0.4, 3.4))
+    for ax, (method, run) in zip(axes, runs.items(), strict=True):
+        rate = run.config.alpha if alpha is None else alpha
+        plot_half_axis_fit(*half_axis_fit(run, 5, (0, 1, 10), rate), ax, method=method)
+        ax.set_title(ax.get_title(), **TITLE)
+        ax.locator_params(axis="x", nbins=5)  # of which narrow axes have room
+    fits.legend(*neutral_legend(axes[0]), loc="outside lower center", ncols=3, **LEGEND)
     paths = []
     for name, figure in (("gradient-norms", norms), ("adaptation-curves", errors), ("half-axis-fit", fits)):
         paths.append(folder / f"{name}.png")
-        figure.savefig(paths[-1], metadata={"Software": None})
-        plt.close(figure)
+        figure.savefig(paths[-1], dpi="figure", facecolor="auto", metadata={"Software": None})
     return paths

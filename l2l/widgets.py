@@ -1,6 +1,6 @@
 """A widget for notebooks with a live kernel: with `retrain` the reader trains again, with settings of their own.
 
-Where no kernel runs, as in a page of the book, it shows a still picture and says how to run it.
+Where no kernel runs, as in a page of the book, it shows a stored run with these settings and says how to train.
 """
 
 import html
@@ -11,13 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import ipywidgets
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
 from l2l.config import TrainConfig
 from l2l.evaluate import adaptation_curve
-from l2l.plots import HOUSE_STYLE, METHOD_STYLE, plot_adaptation_curves, plot_mean, png_source
+from l2l.plots import LEGEND, METHOD_STYLE, house_figure, plot_adaptation_curves, plot_mean, png_source
 from l2l.report import meta_test_batch
 from l2l.run import Run
 from l2l.tasks import SineTasks
@@ -26,10 +25,10 @@ from l2l.training import COMPILE_FROM, train
 TEST_TASKS = 200  # on which both panels measure
 ADAPTATION_STEPS = 10  # that the right panel shows at least
 POINTS = 25  # of a training curve
-PREVIEW = 200  # iterations of the still picture
 REDRAW_EVERY = 0.5  # seconds; drawing takes some 0.2 of them
+STILL = "This is a still picture."
 HOW_TO_RUN = (
-    "This is a still picture. To train with settings of your own, open the page in Jupyter or Colab, run its cells "
+    "To train with settings of your own, open the page in Jupyter or Colab, run its cells "
     "from the top down to this one, and press <b>Train</b>."
 )
 
@@ -81,7 +80,10 @@ class Stopped(Exception):
 
 
 class Retrain(ipywidgets.VBox):
-    """The widget that `retrain` gives. A page without a kernel shows a still picture of it.
+    """The widget that `retrain` gives. Showing it trains nothing.
+
+    Until Train is pressed it shows the runs that come with the package, if there are some with its settings; a page
+    without a kernel keeps the picture.
 
     Attributes:
         controls: name → slider or field: `alpha`, `steps`, `shots`, `amplitude`, `phase`, `iterations`, `seed`.
@@ -169,8 +171,8 @@ class Retrain(ipywidgets.VBox):
             ending = f"Ended early: {error if isinstance(error, FloatingPointError) else repr(error)}. "
         try:
             if self._before or self._now:
-                self._draw()
-            self._say(ending + self._summary())
+                self._draw(self._before, self._now)
+            self._say(ending + summary(self._now))
         finally:
             self.train_button.disabled, self.stop_button.disabled = False, True
 
@@ -188,7 +190,7 @@ class Retrain(ipywidgets.VBox):
                 now = "compiling, for some 10 to 30 seconds; Stop takes effect after that."
             self._say(f"{label}: {now}")
             if time.monotonic() - self._drawn_at >= REDRAW_EVERY:
-                self._draw()
+                self._draw(self._before, self._now)
             if self._stop.is_set():
                 raise Stopped
 
@@ -199,60 +201,76 @@ class Retrain(ipywidgets.VBox):
                 trace = self._now[config.method]
                 trace.curve = query_errors(trace.run, max(ADAPTATION_STEPS, config.steps))
 
-    def _summary(self) -> str:
-        ended = {METHOD_STYLE[m]["label"]: t for m, t in self._now.items() if t.curve is not None}
-        if not ended:
-            return ""
-        steps = len(next(iter(ended.values())).curve) - 1
-        text = "; ".join(
-            f"{name} ({t.run.iteration:,} iterations) mean {t.curve[-1].mean():.3g},"
-            f" median {np.median(t.curve[-1]):.3g}"
-            for name, t in ended.items()
-        ).replace("inf", "∞")
-        return f"Query error after {steps} adaptation steps, on {TEST_TASKS} unseen tasks: {text}."
-
     def _say(self, sentence: str) -> None:
         self._message.value = html.escape(sentence)
 
-    def _draw(self) -> None:
-        # By Figure itself: pyplot's figures belong to the main thread.
-        with plt.rc_context(HOUSE_STYLE):
-            figure = Figure(figsize=(8, 3.8))
-            left, right = figure.subplots(1, 2, sharey=True)
-            for traces in filter(None, (self._before, self._now)):
-                for method, trace in traces.items():
-                    plot_mean(trace.iterations, np.array(trace.errors)[:, None], left, method=method)
-                plot_adaptation_curves({m: t.curve for m, t in traces.items() if t.curve is not None}, right)
-                right.get_legend().remove()
-                if traces is self._before:
-                    for artist in (*left.lines, *right.lines, *right.collections):
-                        artist.set(alpha=0.3 * (artist.get_alpha() or 1), label="_before")
-                    left.plot([], [], color="#555555", alpha=0.3, label="the result before")
-            left.set(xlabel="outer iteration", ylabel="mean squared query error\nafter the inner steps")
-            amplitudes = [t.run.task_family.amplitude[1] for t in (*self._before.values(), *self._now.values())]
-            worst = (2 * max(amplitudes)) ** 2  # of outputs from -A to A
-            left.set_ylim(top=min(left.get_ylim()[1], worst))  # where steps diverge, lines leave the panel
-            labelled = [zip(*ax.get_legend_handles_labels(), strict=True) for ax in (left, right)]
-            legend = {label: handle for pairs in labelled for handle, label in pairs}
-            figure.legend(legend.values(), legend.keys(), loc="outside upper center", ncols=5)
-            source = png_source(figure, dpi=100)
+    def _draw(self, before: Mapping[str, Trace], now: Mapping[str, Trace]) -> None:
         alt = (
             "Two panels with a logarithmic axis of the query error, on the left against the outer iteration, on the "
-            f"right against adaptation steps at the end. {self._summary()}"
+            f"right against adaptation steps at the end. {summary(now)}"
         )
+        source = png_source(panels(before, now), dpi=100)
         self._picture.value = f'<img alt="{html.escape(alt)}" src="{source}" style="max-width: 100%">'
         self._drawn_at = time.monotonic()
 
     def _repr_mimebundle_(self, **kwargs) -> dict:
-        if not self._picture.value:  # a small real result, which is kept for no comparison
-            configs, family = self.settings()
-            few, self._drawn_at = min(PREVIEW, configs[0].iterations), math.inf  # drawn once, at the end
-            short = {"iterations": few, "log_every": max(1, few // 5), "checkpoint_at": ()}
-            self._work([replace(config, **short) for config in configs], family)
-            self._now = {}
-        still = f"{self._picture.value}<figcaption>{self._message.value} {HOW_TO_RUN}</figcaption>"
-        bundle = {"text/plain": "A widget to train with", "text/html": f"<figure>{still}</figure>"}
+        if self.thread is None and not self._picture.value and (stored := stored_traces(*self.settings())):
+            self._draw({}, stored)
+            self._say(summary(stored))
+        still = f"{self._message.value} {STILL} " if self._picture.value else ""
+        figure = f"<figure>{self._picture.value}<figcaption>{still}{HOW_TO_RUN}</figcaption></figure>"
+        bundle = {"text/plain": "A widget to train with", "text/html": figure}
         return (super()._repr_mimebundle_(**kwargs) or {}) | bundle
+
+
+def summary(traces: Mapping[str, Trace]) -> str:
+    """Say in a sentence how well the methods that have ended adapt."""
+    ended = {METHOD_STYLE[m]["label"]: t for m, t in traces.items() if t.curve is not None}
+    if not ended:
+        return ""
+    steps = len(next(iter(ended.values())).curve) - 1
+    text = "; ".join(
+        f"{name} ({t.run.iteration:,} iterations) mean {t.curve[-1].mean():.3g}, median {np.median(t.curve[-1]):.3g}"
+        for name, t in ended.items()
+    ).replace("inf", "∞")
+    return f"Query error after {steps} adaptation steps, on {TEST_TASKS} unseen tasks: {text}."
+
+
+def panels(before: Mapping[str, Trace], now: Mapping[str, Trace]) -> Figure:
+    """Draw the two panels, the result before in pale."""
+    figure, (left, right) = house_figure(2, (8, 3.8))
+    for traces in filter(None, (before, now)):
+        for method, trace in traces.items():
+            plot_mean(trace.iterations, np.array(trace.errors)[:, None], left, method=method)
+        plot_adaptation_curves({m: t.curve for m, t in traces.items() if t.curve is not None}, right)
+        right.get_legend().remove()
+        if traces is before:
+            for artist in (*left.lines, *right.lines, *right.collections):
+                artist.set(alpha=0.3 * (artist.get_alpha() or 1), label="_before")
+            left.plot([], [], color="#555555", alpha=0.3, label="the result before")
+    left.set(xlabel="outer iteration", ylabel="mean squared query error\nafter the inner steps")
+    amplitudes = [t.run.task_family.amplitude[1] for t in (*before.values(), *now.values())]
+    worst = (2 * max(amplitudes)) ** 2  # of outputs from -A to A
+    left.set_ylim(top=min(left.get_ylim()[1], worst))  # where steps diverge, lines leave the panel
+    labelled = [zip(*ax.get_legend_handles_labels(), strict=True) for ax in (left, right)]
+    legend = {label: handle for pairs in labelled for handle, label in pairs}
+    figure.legend(legend.values(), legend.keys(), loc="outside upper center", ncols=5, **LEGEND)
+    return figure
+
+
+def stored_traces(configs: Sequence[TrainConfig], family: SineTasks) -> dict[str, Trace]:
+    """Return what stored runs show of these settings, up to as many iterations; {} if one was made with others."""
+    traces = {}
+    for config in configs:
+        run = Run.stored(config.method)
+        longer = {name: getattr(run.config, name) for name in ("iterations", "log_every", "checkpoint_at")}
+        if replace(config, **longer) != run.config or family != run.task_family:
+            return {}
+        short = [replace(run, theta=p, iteration=i) for i, p in run.checkpoints.items() if i <= config.iterations]
+        errors = [query_errors(part, config.steps)[-1].mean() for part in short]
+        curve = query_errors(short[-1], max(ADAPTATION_STEPS, config.steps))
+        traces[config.method] = Trace(short[-1], [part.iteration for part in short], errors, curve)
+    return traces
 
 
 def query_errors(run: Run, steps: int) -> np.ndarray:

@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 
 import l2l.widgets
-from l2l import SineTasks, TrainConfig, train
+from l2l import Run, SineTasks, TrainConfig, train
 from l2l.plots import METHOD_STYLE
 from l2l.widgets import retrain
 
@@ -286,30 +286,56 @@ def test_a_second_press_keeps_the_first_result_pale(drawn):
     assert np.array_equal(next(lines(drawn[-1], True)).get_ydata(), second)  # and no older one
 
 
-def test_the_still_is_a_real_result_with_a_description_and_one_way_to_run_it():
-    widget = retrain(("maml", "fomaml"), **SMALL | {"iterations": 500, "checkpoint_at": (400,)})
+@pytest.fixture
+def training_is_an_error(monkeypatch):
+    monkeypatch.setattr(l2l.widgets, "train", None)
+
+
+@pytest.mark.usefixtures("training_is_an_error")
+def test_the_still_is_the_stored_run_with_a_description_and_one_way_to_run_it(drawn):
+    widget = retrain(("maml", "fomaml"), iterations=1_700)
     bundle = widget._repr_mimebundle_()
     assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == widget.model_id
     still = bundle["text/html"]
     assert re.search(r'<img alt="Two panels [^"]{40,}" src="data:image/png;base64,iVBOR[^"]{5000,}"', still)
-    assert "MAML (200 iterations)" in still
-    assert "FOMAML (200 iterations)" in still
+    for line, end, method in zip(lines(drawn[0], False), lines(drawn[0], False, 1), ("maml", "fomaml"), strict=True):
+        stored = Run.stored(method)
+        for i, error in zip((0, 100, 500, 1_000), line.get_ydata(), strict=True):  # those up to 1,700
+            at = replace(stored, theta=stored.checkpoints[i])
+            assert error == pytest.approx(l2l.widgets.query_errors(at, 1)[1].mean())
+        assert list(line.get_xdata()) == [0, 100, 500, 1_000]
+        assert end.get_ydata() == pytest.approx(l2l.widgets.query_errors(at, 10).mean(axis=(1, 2)))
+    assert "MAML (1,000 iterations)" in still
+    assert "FOMAML (1,000 iterations)" in still
+    assert "This is a still picture." in still
     assert "open the page in Jupyter or Colab" in still
     assert "press <b>Train</b>" in still
     assert " at 0x" not in bundle["text/plain"]
-    again = retrain(("maml", "fomaml"), **SMALL | {"iterations": 500})._repr_mimebundle_()
+    assert widget._repr_mimebundle_()["text/html"] == still
+    assert len(drawn) == 1, "made once"
+    again = retrain(("maml", "fomaml"), iterations=1_700)._repr_mimebundle_()
     assert again["text/html"] == still  # the same bytes, so that a notebook run again stays as it is
     assert widget.runs == {}
 
 
-def test_the_still_is_kept_for_no_comparison_and_made_once(monkeypatch, drawn):
-    widget = retrain(**SMALL)
+@pytest.mark.usefixtures("training_is_an_error")
+@pytest.mark.parametrize(
+    "others", [{"alpha": 0.02}, {"shots": 5}, {"seeds": (1,)}, {"task_family": SineTasks(amplitude=(0.1, 4.0))}]
+)
+def test_without_a_stored_run_of_its_settings_a_widget_that_is_shown_has_no_picture(others):
+    still = retrain(("maml", "pretrain"), **others)._repr_mimebundle_()["text/html"]
+    assert "<img" not in still
+    assert "still picture" not in still
+    assert "press <b>Train</b>" in still
+
+
+def test_the_still_is_kept_for_no_comparison(drawn):
+    widget = retrain()
     widget._repr_mimebundle_()
-    assert len(drawn) == 1
+    widget.controls["iterations"].value = 5
     press(widget)
     assert list(lines(drawn[-1], True)) == []
-    monkeypatch.setattr(l2l.widgets, "train", None)
-    assert "MAML (60 iterations)" in widget._repr_mimebundle_()["text/html"]
+    assert "MAML (5 iterations)" in widget._repr_mimebundle_()["text/html"]
 
 
 def test_it_leaves_matplotlib_as_it_was():

@@ -51,7 +51,9 @@ def reasons(what: str) -> Iterator[None]:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         of_compiler = [line for line in lines if re.search(r"\berror:|not found|No such file", line)]
         reason = (of_compiler or lines or [type(error).__name__])[0]
-        raise Unavailable(f"{what}: {reason[:300]}") from error
+        odd = [path for path in (tempfile.gettempdir(), torch.__path__[0]) if re.search(r"[\s'\"]", path)]
+        hint = f" (torch gives the compiler paths unquoted, and one is {odd[0]!r})" if of_compiler and odd else ""
+        raise Unavailable(f"{what}: {reason[:300]}{hint}") from error
 
 
 @contextmanager
