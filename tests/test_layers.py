@@ -15,12 +15,13 @@ USED = MATHEMATICS | {"config", "run", "evaluate", "report"}
 RULES = {name: set(READING_ORDER[:i]) for i, name in enumerate(READING_ORDER)} | {
     "modules": MATHEMATICS,
     "config": MATHEMATICS,
-    "run": MATHEMATICS | {"config"},
+    "_interrupts": set(),
+    "run": MATHEMATICS | {"config", "_interrupts"},
     "evaluate": MATHEMATICS,
     "plots": {"stats"},
     "report": USED | {"plots"},
     "engine": MATHEMATICS | {"config"},
-    "training": MATHEMATICS | {"config", "run", "engine"},  # who imports the engine, and nobody else
+    "training": MATHEMATICS | {"config", "run", "engine", "_interrupts"},  # who imports the engine, and nobody else
     "check": MATHEMATICS | {"evaluate"},
     "explorer": USED | {"plots"},
     "widgets": USED | {"plots", "training"},
