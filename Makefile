@@ -56,10 +56,11 @@ bench: ## measure speed against JAX, learn2learn, higher and TorchOpt (half an h
 serve: book ## serve the built pages at http://localhost:8000
 	$(BIN)/python -m http.server --directory _build/html 8000
 
-lint: $(VENV)/.installed ## check the style of code and notebooks
+lint: $(VENV)/.installed ## check the style of code and notebooks, and the types of l2l
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff format --check --line-length 88 book/*.ipynb
+	$(BIN)/mypy
 
 links: $(VENV)/.installed ## check every link to another site (needs the internet)
 	$(BIN)/jupyter-book build . --builder linkcheck
@@ -68,5 +69,5 @@ set-repository: $(VENV)/.installed ## write the public address everywhere: make 
 	$(BIN)/python .ci/set_repository.py "$(URL)"
 
 clean: ## remove what was built; .venv stays
-	rm -rf _build .venv-bench .pytest_cache .ruff_cache *.egg-info
+	rm -rf _build .venv-bench .pytest_cache .ruff_cache .mypy_cache *.egg-info
 	find l2l book tests .ci -name __pycache__ -type d -prune -exec rm -rf {} +

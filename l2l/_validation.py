@@ -1,13 +1,13 @@
 """Checks of arguments: each returns the value it was given, or says which property is violated."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from numbers import Integral, Real
 
-import torch
+from torch import Tensor
 
 
-def whole(name: str, value, least: int) -> int:
+def whole(name: str, value: object, least: int) -> int:
     """Return `value` as an int, or raise unless it is a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
@@ -16,7 +16,7 @@ def whole(name: str, value, least: int) -> int:
     return int(value)
 
 
-def rate(name: str, value) -> float:
+def rate(name: str, value: object) -> float:
     """Return `value` as a float, or raise unless it is a finite number ≥ 0."""
     value = _number(name, value)
     if not math.isfinite(value) or value < 0:
@@ -24,13 +24,13 @@ def rate(name: str, value) -> float:
     return value
 
 
-def schedule(name: str, value, steps: int) -> list:
+def schedule(name: str, value: object, steps: int) -> list[float | Tensor]:
     """Return the rate of each of `steps` steps; the last of a sequence holds for all further ones.
 
     A number or a sequence of numbers must be finite and ≥ 0; of a tensor, whose values may be traced, the shape is
     checked alone.
     """
-    if isinstance(value, torch.Tensor):
+    if isinstance(value, Tensor):
         if value.ndim > 1 or not value.numel() or not value.is_floating_point():
             raise ValueError(f"{name} must be one rate or a sequence of rates, got shape {tuple(value.shape)}")
         rates = list(value) if value.ndim else [value]
@@ -43,7 +43,7 @@ def schedule(name: str, value, steps: int) -> list:
     return [rates[min(k, len(rates) - 1)] for k in range(steps)]
 
 
-def interval(name: str, value) -> tuple[float, float]:
+def interval(name: str, value: object) -> tuple[float, float]:
     """Return `value` as (low, high), or raise unless both are finite and low ≤ high."""
     if not isinstance(value, Sequence) or len(value) != 2:
         raise TypeError(f"{name} must be a pair of numbers (low, high), got {value!r}")
@@ -55,7 +55,7 @@ def interval(name: str, value) -> tuple[float, float]:
     return low, high
 
 
-def _number(name: str, value) -> float:
+def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:
@@ -64,7 +64,7 @@ def _number(name: str, value) -> float:
         return math.inf
 
 
-def one_of(name: str, value, options) -> str:
+def one_of(name: str, value: str, options: Collection[str]) -> str:
     """Return `value`, or raise unless it is one of the named options."""
     if value not in options:
         raise ValueError(f"{name} must be one of {', '.join(options)}, got {value!r}")

@@ -24,7 +24,7 @@ def adam_init(theta: Tensor) -> AdamState:
     return AdamState(torch.zeros_like(theta), torch.zeros_like(theta), theta.new_zeros(()))
 
 
-def adam(theta: Tensor, grad: Tensor, state: State, rate: float) -> tuple[Tensor, AdamState]:
+def adam(theta: Tensor, grad: Tensor, state: State, rate: float | Tensor) -> tuple[Tensor, AdamState]:
     """Make one Adam update::
 
         m ← β₁ m + (1-β₁) g        v ← β₂ v + (1-β₂) g²        t ← t + 1

@@ -76,12 +76,12 @@ class TrainConfig:
         def put(name, value):
             object.__setattr__(self, name, value)
 
-        for name, kind, known in (
-            ("method", Method, METHODS),
-            ("loss", Callable, LOSSES),
-            ("optimizer", Optimizer, OPTIMIZERS),
+        for name, own, known in (
+            ("method", isinstance(self.method, Method), METHODS),
+            ("loss", callable(self.loss), LOSSES),
+            ("optimizer", isinstance(self.optimizer, Optimizer), OPTIMIZERS),
         ):
-            if not isinstance(getattr(self, name), kind):
+            if not own:
                 one_of(name, getattr(self, name), known)
         one_of("dtype", self.dtype, DTYPES)
         for name in ("iterations", "tasks", "shots", "query", "log_every"):
@@ -157,4 +157,4 @@ def part_name(part: str | Method | Network | MLP | Optimizer | OutputLoss) -> st
     """Return what a run file calls a part: a function by the name that it was defined with."""
     if isinstance(part, str):
         return part
-    return getattr(part, "name", None) or getattr(part, "__name__", type(part).__name__)
+    return getattr(part, "name", "") or getattr(part, "__name__", type(part).__name__)

@@ -227,7 +227,7 @@ def initial_gradient_norm(
 
     with torch.no_grad():
         grads = vmap(first_gradient)(batch.x_support, batch.y_support)
-        return torch.sqrt(sum((g**2).flatten(1).sum(1) for g in grads.values()))
+        return torch.sqrt(sum(((g**2).flatten(1).sum(1) for g in grads.values()), start=torch.zeros(())))
 
 
 def check_batch(theta: Params, batch: Batch | SineBatch) -> None:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -48,12 +48,15 @@ class TaskFamily(Protocol):
         """Draw a batch, on the generator's device."""
 
 
-def by_rows(sample: Callable) -> Callable:
+F = TypeVar("F", bound=Callable)
+
+
+def by_rows(sample: F) -> F:
     """Say of a family's `sample` that tasks drawn in one call equal the same tasks drawn one at a time.
 
     Many meta-batches are then drawn at once, which is faster. A `sample` that replaces another has to say so itself.
     """
-    sample.by_rows = True
+    sample.by_rows = True  # type: ignore[attr-defined]  # any function takes attributes
     return sample
 
 

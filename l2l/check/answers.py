@@ -37,17 +37,16 @@ def formed(name: str, answer: object, like: object) -> list[Tensor]:
         if set(answer) != set(like):
             raise Failed(f"{name}: the answer must have the keys {', '.join(like)}, got {', '.join(map(str, answer))}.")
         answer = [answer[key] for key in like]
-    listed = isinstance(answer, list | tuple)
     size = numbers(like).numel()
-    if not listed or len(answer) == size != len(like):  # a vector, or a list of its numbers
+    if not isinstance(answer, list | tuple) or len(answer) == size != len(like):  # a vector, or a list of its numbers
         return [_tensor(f"{name}: the answer", answer, like, [size])]
     if len(answer) != len(like):
-        parts = "tensors" if isinstance(like, dict) else "numbers"
-        raise Failed(f"{name}: the answer must hold {len(like)} {parts}, got {len(answer)}.")
+        what = "tensors" if isinstance(like, dict) else "numbers"
+        raise Failed(f"{name}: the answer must hold {len(like)} {what}, got {len(answer)}.")
     if isinstance(like, dict):
-        labels, parts = [f"{name}: {key}" for key in like], like.values()
+        labels, parts = [f"{name}: {key}" for key in like], list(like.values())
     else:
-        labels, parts = [f"{name}: value {i}" for i in range(1, len(like) + 1)], like
+        labels, parts = [f"{name}: value {i}" for i in range(1, len(like) + 1)], list(like)
     return [_tensor(label, value, part) for label, value, part in zip(labels, answer, parts, strict=True)]
 
 

@@ -45,14 +45,14 @@ def diagnosis(
 
 def factor(answers: list[Tensor], others: Iterable[Tensor]) -> float | None:
     """The number c with answers = c · others in every case; exactly 1 within the tolerance; None without one."""
-    c = None
+    c: float | None = None
     for a, o in zip(answers, others, strict=True):  # one by one: the first case mostly ends it
         o = o.double()
         if c is None:
             c = 1 if equals(a, o) else ((a.double() @ o) / (o @ o)).item()  # of the least squares ‖a - c·o‖²
         if not equals(a, c * o):
             return None
-    return c if c == 1 or abs(c - 1) > 1e-2 else None
+    return c if c is not None and (c == 1 or abs(c - 1) > 1e-2) else None
 
 
 def in_words(times: float, case: dict) -> str:
@@ -63,7 +63,7 @@ def in_words(times: float, case: dict) -> str:
 
 def known_factors(case: dict) -> dict[float, str]:
     """Factor → what it looks like, in exercises with these arguments."""
-    known = {-1: "with the wrong sign"}
+    known: dict[float, str] = {-1: "with the wrong sign"}
     if "theta" not in case:
         return known
     counts = {SHOTS: "points"}

@@ -62,7 +62,10 @@ class Exercise:
             for case, right in zip(cases, rights, strict=True):
                 yield self.compared(answer, case, right)
 
-        expected = list(in_each_case(lambda given: self.oracle(**given)))
+        def called(answer: Answer) -> Callable[[dict], object]:
+            return lambda given: answer(**given)
+
+        expected = list(in_each_case(called(self.oracle)))
         answers = list(in_each_case(lambda given: call(self.name, function, given)))
         for case, answer, right in zip(cases, answers, expected, strict=True):
             if not answer.isfinite().all() and right.isfinite().all():
@@ -75,7 +78,7 @@ class Exercise:
             return
         factors = {}
         for mistake, mistaken in self.mistakes.items():
-            factors[mistake] = factor(answers, in_each_case(lambda given, mistaken=mistaken: mistaken(**given)))
+            factors[mistake] = factor(answers, in_each_case(called(mistaken)))
             if factors[mistake] == 1:
                 break
         i = wrong[0]

@@ -1,6 +1,7 @@
 """The exercises of the chapter on line 10: Hessian-vector products, their chain, and the meta-gradient."""
 
 from collections.abc import Callable
+from operator import itemgetter
 
 import torch
 from torch import Tensor
@@ -120,7 +121,7 @@ def carried_on_gradient(theta, batch, alpha, steps):
     return grad(carried_on)(theta, batch, alpha, steps)
 
 
-def chain(order: Callable[[list[Params]], list[Params]], sign: int = -1) -> Answer:
+def chain(order: Callable[[list[Params]], list[Params]], sign: int = -1) -> Callable[..., Tensor]:
     """mean_i ∏(I + sign·αH) ∇L, the Hessians at the points that `order` makes of θ^(0), …, θ^(K-1)."""
 
     def multiplied(theta: Params, batch: SineBatch, alpha: float, steps: int) -> Tensor:
@@ -139,7 +140,7 @@ def chain(order: Callable[[list[Params]], list[Params]], sign: int = -1) -> Answ
 
 def first_powers(theta, batch, alpha, steps):
     """g - α ΣH_k g: each task's products summed instead of multiplied."""
-    one = [chain(lambda points, k=k: points[k : k + 1])(theta, batch, alpha, steps) for k in range(steps)]
+    one = [chain(itemgetter(slice(k, k + 1)))(theta, batch, alpha, steps) for k in range(steps)]
     return sum(one) - (steps - 1) * flatten(first_order(theta, batch, alpha, steps))
 
 

@@ -11,6 +11,7 @@ from l2l.check.cases import TASKS, batch_case
 from l2l.check.exercise import Exercise
 from l2l.check.mistakes import CARRIED_ON, negative_mse, usual
 from l2l.evaluate import adaptation_curve as curve
+from l2l.methods import Loss
 from l2l.net import Params, mse
 from l2l.tasks import SineBatch
 
@@ -19,13 +20,13 @@ def query_curve(theta: Params, batch: SineBatch, alpha: float, steps: int) -> Te
     return curve(theta, batch, alpha=alpha, steps=steps).query.mean(1)
 
 
-def task_after_task(next_start: Callable[[Params, Params], Params], **options) -> Answer:
+def task_after_task(next_start: Callable[[Params, Params], Params], loss: Loss = mse) -> Answer:
     """The curve of one who starts each task at `next_start(theta, phi)` of the task before it."""
 
     def errors(theta, batch, alpha, steps):
         total = torch.zeros(steps + 1, dtype=torch.float64)
         for x_support, y_support, x_query, y_query in zip(*batch[:4], strict=True):
-            points = list(methods.inner_loop(theta, x_support, y_support, alpha=alpha, steps=steps, **options))
+            points = list(methods.inner_loop(theta, x_support, y_support, alpha=alpha, steps=steps, loss=loss))
             total += torch.stack([mse(phi, x_query, y_query) for phi in points]) / TASKS
             theta = next_start(theta, points[-1])
         return total

@@ -1,14 +1,15 @@
 """Mistakes that several exercises share: each function here answers as one who makes the mistake."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 import l2l.methods as methods
-from l2l.check.answers import Answer
+from l2l.check.answers import Answer, numbers
 from l2l.check.cases import QUERY, SHOTS, TASKS
-from l2l.methods import InnerLoop
+from l2l.methods import InnerLoop, MetaGrad
 from l2l.net import Params, flatten, mse, unflatten
 from l2l.tasks import SineBatch
 
@@ -22,19 +23,15 @@ def altered(answer: Answer, **changes: Callable) -> Answer:
     return lambda **case: answer(**case | {name: change(case[name]) for name, change in changes.items()})
 
 
-def vector(answer: Params | Tensor) -> Tensor:
-    return flatten(answer) if isinstance(answer, dict) else answer
-
-
 def scaled(answer: Answer, factor: float) -> Answer:
-    return lambda **case: factor * vector(answer(**case))
+    return lambda **case: factor * numbers(answer(**case))
 
 
 def turned(answer: Answer) -> Answer:
     """With the square matrix W2 transposed, as torch.nn.Linear keeps it."""
 
-    def mistaken(**case) -> Params:
-        found = unflatten(vector(answer(**case)), case["theta"])
+    def mistaken(**case: Any) -> Params:
+        found = unflatten(numbers(answer(**case)), case["theta"])
         return found | {"W2": found["W2"].mT}
 
     return mistaken
@@ -45,7 +42,7 @@ def negative_mse(theta: Params, x: Tensor, y: Tensor) -> Tensor:
     return -mse(theta, x, y)
 
 
-def climbing(method: Answer) -> Answer:
+def climbing(method: Callable[..., MetaGrad]) -> Answer:
     """The gradient of `method` at the end of inner steps that climb."""
     return lambda theta, batch, alpha, steps: (
         -flatten(method(theta, batch, alpha=alpha, steps=steps, loss=negative_mse).grads)

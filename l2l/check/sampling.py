@@ -70,11 +70,12 @@ class Sampling(Exercise):
         """x_support, y_support [T, K], x_query, y_query [T, Q]."""
         shapes = [(MANY, SHOTS, 1)] * 2 + [(MANY, QUERY, 1)] * 2
         answer = call(self.name, function, self.case(0, generator))
-        got = [tuple(getattr(a, "shape", ())) for a in answer[:4]] if isinstance(answer, list | tuple) else type(answer)
-        if got != shapes:
+        listed = answer[:4] if isinstance(answer, list | tuple) else None
+        got = type(answer) if listed is None else [tuple(getattr(values, "shape", ())) for values in listed]
+        if listed is None or got != shapes:
             wanted = f"the answer must be x_support, y_support, x_query, y_query of shapes {shapes}"
             raise Failed(f"{self.name}: {wanted}, got {got}.")
-        return [torch.as_tensor(values).double()[..., 0] for values in answer[:4]]
+        return [torch.as_tensor(values).double()[..., 0] for values in listed]
 
 
 def points_fault(xs: Tensor, ys: Tensor, xq: Tensor, yq: Tensor) -> str | None:

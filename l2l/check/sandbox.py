@@ -54,7 +54,7 @@ def call(name: str, function: Answer, given: dict) -> object:
     """
     if not callable(function):
         raise Failed(f"{name}: give the function itself, not {kind(function)}; write check.{name}(my_function).")
-    outcome = []
+    outcome: list[tuple[object, BaseException | None]] = []
 
     def work() -> None:
         try:
@@ -64,6 +64,7 @@ def call(name: str, function: Answer, given: dict) -> object:
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
+    assert thread.ident is not None  # as it has started
     try:
         thread.join(SECONDS)
         if thread.is_alive():
@@ -72,18 +73,18 @@ def call(name: str, function: Answer, given: dict) -> object:
             late = f"your function had not returned after {SECONDS:g} seconds. Does a loop never end?"
             raise Failed(f"{name}: {late}{place}")
     finally:
-        _stop(thread)
+        _stop(thread, thread.ident)
     answer, error = outcome[0]
     if error is not None:
         raise Failed(f"{name}: {_said(error, given)}") from None
     return answer
 
 
-def _stop(thread: threading.Thread) -> None:
+def _stop(thread: threading.Thread, ident: int) -> None:
     for _ in range(40):
         if thread.is_alive():
             # SystemExit, as a thread that meets it a second time, outside its try, ends without a word
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(SystemExit))
             thread.join(0.05)
 
 

@@ -8,13 +8,14 @@ from l2l.explorer._page import Explorer, line_styles
 from l2l.plots import HOUSE_STYLE, MARKERS, METHOD_STYLE, POINT_STYLE
 
 
-def _scene(name: str, theta: list, tasks: list[tuple], *, alpha: float, steps: int, bend: float = 0, equal=False):
+def _scene(
+    name: str, theta: list, tasks: list[tuple], *, alpha: float, steps: int, bend: float = 0, equal: bool = False
+) -> dict:
     """Return a preset; tasks as (c, h, a): minimum, curvatures along the task's own axes, angle of the first axis."""
-    tasks = [dict(zip("cha", task, strict=True)) for task in tasks]
     return {
         "name": name,
         "theta": theta,
-        "tasks": tasks,
+        "tasks": [dict(zip("cha", task, strict=True)) for task in tasks],
         "alpha": alpha,
         "steps": steps,
         "bend": bend,

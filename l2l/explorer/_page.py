@@ -109,5 +109,5 @@ def _source(name: str) -> str:
     return (SCRIPTS / name).read_text(encoding="utf-8")
 
 
-def _literal(value) -> str:
+def _literal(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
