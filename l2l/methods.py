@@ -41,7 +41,7 @@ def inner_loop(
 
     Args:
         theta: initialisation.
-        x, y: support points of one task, [K, 1] each.
+        x, y: support points of one task, [K, …] each.
         alpha: inner learning rate, finite and ≥ 0. A sequence or a tensor [n] gives one for each step, the last of
             which holds for further steps; a tensor may be differentiated by.
         steps: number of inner steps, ≥ 0.

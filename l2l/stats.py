@@ -4,8 +4,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
+Means = np.ndarray | np.float64  # numpy gives a single one as a number
 
-def confidence_interval(values: ArrayLike, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+
+def confidence_interval(values: ArrayLike, level: float = 0.95) -> tuple[Means, Means]:
     """Mean over the last axis, and half the width of its confidence interval::
 
         mean ± t_{(1+level)/2, N-1} · s / sqrt(N)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from scipy.special import stdtrit
 from torch import Tensor
@@ -11,7 +10,7 @@ from torch import Tensor
 from l2l.check.answers import Answer
 from l2l.check.cases import uniform
 from l2l.check.exercise import Exercise
-from l2l.stats import confidence_interval
+from l2l.stats import Means, confidence_interval
 
 
 def pairs_case(i: int, generator: torch.Generator) -> dict:
@@ -19,7 +18,7 @@ def pairs_case(i: int, generator: torch.Generator) -> dict:
     return {"a": common + uniform(generator, 0, 1, 4 + i), "b": common + uniform(generator, 0, 1, 4 + i)}
 
 
-def interval(a: Tensor, b: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def interval(a: Tensor, b: Tensor) -> tuple[Means, Means]:
     return confidence_interval(a - b)
 
 
@@ -31,7 +30,7 @@ def t(n: int, probability: float = 0.975) -> float:
 def wider(times: Callable[[int], float]) -> Answer:
     """The interval, `times(N)` as wide."""
 
-    def mistaken(a: Tensor, b: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    def mistaken(a: Tensor, b: Tensor) -> tuple[Means, Means]:
         mean, half = interval(a, b)
         return mean, half * times(len(a))
 
