@@ -12,7 +12,7 @@ from typing import TextIO
 from l2l._validation import one_of, rate, whole
 from l2l.check import EXERCISES, Failed
 from l2l.check.sandbox import from_file
-from l2l.config import TrainConfig
+from l2l.config import TrainConfig, part_name
 from l2l.evaluate import OPTIMIZERS
 from l2l.methods import METHODS
 from l2l.run import Run, check_writable
@@ -24,7 +24,7 @@ MOST_SEEDS = 10_000  # in one range; more is a slip of the pen
 
 def parse_seeds(text: str) -> tuple[int, ...]:
     """Read "0-4", "3" or "0,2,5-7"."""
-    seeds = []
+    seeds: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")
         if not (
@@ -44,7 +44,7 @@ def parse_numbers(text: str) -> tuple[int, ...]:
 
 
 def parser() -> argparse.ArgumentParser:
-    formats = {"formatter_class": argparse.RawDescriptionHelpFormatter}
+    formats: dict[str, Any] = {"formatter_class": argparse.RawDescriptionHelpFormatter}
     top = argparse.ArgumentParser(
         prog="python -m l2l",
         description="Train MAML, first-order MAML or joint pre-training on sinusoids; test how fast they adapt.",
@@ -78,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
             continue
         kind = type(setting.default)
         parse = {"seeds": parse_seeds}.get(setting.name, parse_numbers if kind is tuple else kind)
-        shown = ",".join(map(str, setting.default)) or "none" if kind is tuple else setting.default
+        shown = ",".join(map(str, setting.default)) or "none" if isinstance(setting.default, tuple) else setting.default
         t.add_argument(
             f"--{setting.name.replace('_', '-')}", type=parse, default=setting.default, metavar="X",
             help=f"{help_texts[setting.name]} (default {shown})",
@@ -164,9 +164,10 @@ def run_evaluate(args: argparse.Namespace) -> None:
     if args.figures:
         check_writable(args.figures / "gradient-norms.png", "figures")
     shown = sorted({k for k in (0, 1, 5, 10) if k <= args.steps} | {args.steps})
-    results, summaries, first = {}, {}, {}
+    results, summaries = {}, {}
+    first: dict[str, Run] = {}
     for path, run in loaded.items():
-        method = run.config.method
+        method = part_name(run.config.method)
         if run.iteration < run.config.iterations:
             note(f"{path} holds {run.iteration:,} of {run.config.iterations:,} iterations")
         name = method if sum(r.config.method == method for r in loaded.values()) == 1 else f"{method} ({path})"

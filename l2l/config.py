@@ -20,6 +20,10 @@ OutputLoss = Callable[[Tensor, Tensor], Tensor]  # (outputs, y) -> scalar
 LOSSES: dict[str, OutputLoss] = {"mse": squared_error, "cross_entropy": cross_entropy}
 
 
+Part = Method | Network | MLP | Optimizer | OutputLoss
+"""What may be of one's own."""
+
+
 class Parts(NamedTuple):
     """What a config's names stand for."""
 
@@ -153,7 +157,7 @@ class TrainConfig:
         return about | ({"network": vars(self.network)} if isinstance(self.network, MLP) else {})
 
 
-def part_name(part: str | Method | Network | MLP | Optimizer | OutputLoss) -> str:
+def part_name(part: str | Part) -> str:
     """Return what a run file calls a part: a function by the name that it was defined with."""
     if isinstance(part, str):
         return part

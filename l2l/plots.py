@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import matplotlib as mpl
 import numpy as np
@@ -14,7 +15,19 @@ from numpy.typing import ArrayLike
 
 from l2l.stats import confidence_interval
 
-METHOD_STYLE = {
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType  # since matplotlib 3.11
+
+
+class LineStyle(TypedDict):
+    """How a method is drawn, and what a legend calls it."""
+
+    label: str
+    color: str
+    linestyle: str | tuple[int, tuple[int, ...]]
+
+
+METHOD_STYLE: dict[str, LineStyle] = {
     "maml": {"label": "MAML", "color": "#0067b0", "linestyle": "-"},
     "fomaml": {"label": "FOMAML", "color": "#008a63", "linestyle": "--"},
     "pretrain": {"label": "pre-training", "color": "#d9660a", "linestyle": "-."},
@@ -27,10 +40,10 @@ OTHER_COLORS = ("#7a6a00", "#00808f", "#a0522d", "#5b5bd6", "#c2185b")
 OTHER_DASHES = ((0, (8, 2)), (0, (1, 1)), (0, (6, 2, 1, 2)), (0, (3, 1)))
 OTHER_MARKERS = "PXph*"
 """For methods that have no style of their own, in the order in which a figure shows them."""
-TRUTH_STYLE = {"color": "#8a8a8a", "linewidth": 3.5, "alpha": 0.6, "zorder": 1}
+TRUTH_STYLE: dict[str, Any] = {"color": "#8a8a8a", "linewidth": 3.5, "alpha": 0.6, "zorder": 1}
 TRUTH_LABEL, MEDIANS_LABEL = "true function", "medians"
-POINT_STYLE = {"color": "#222222", "marker": "o", "linestyle": "", "markersize": 6, "zorder": 5}
-HOUSE_STYLE = {
+POINT_STYLE: dict[str, Any] = {"color": "#222222", "marker": "o", "linestyle": "", "markersize": 6, "zorder": 5}
+HOUSE_STYLE: "dict[RcKeyType, Any]" = {
     "figure.figsize": (7.0, 3.8),
     "figure.dpi": 130,
     "savefig.dpi": 130,
@@ -81,7 +94,7 @@ def house_figure(columns: int = 1, size: tuple[float, float] = HOUSE_STYLE["figu
     return figure, list(axes)
 
 
-def method_style(method: str, ax: Axes) -> dict:
+def method_style(method: str, ax: Axes) -> LineStyle:
     """Return label, colour and line style of a method.
 
     Args:
@@ -98,7 +111,7 @@ def method_style(method: str, ax: Axes) -> dict:
 def _place(method: str, ax: Axes) -> int:
     """Return how many methods without a style of their own the axes show before this one."""
     house = {style["label"] for style in METHOD_STYLE.values()} | {TRUTH_LABEL, MEDIANS_LABEL}
-    shown = [label for label in dict.fromkeys(line.get_label() for line in ax.lines) if label not in house]
+    shown = [label for label in dict.fromkeys(str(line.get_label()) for line in ax.lines) if label not in house]
     shown = [label for label in shown if not label.startswith("_")]
     return shown.index(method) if method in shown else len(shown)
 
@@ -144,15 +157,16 @@ def plot_adaptation_curves(curves: Mapping[str, ArrayLike], ax: Axes, *, error: 
         error: which error it is, "query" or "support", for the label.
     """
     for method, values in curves.items():
-        style, steps = method_style(method, ax), np.arange(len(values))
-        values = np.asarray(values, dtype=float).reshape(len(steps), -1, np.shape(values)[-1])  # [steps+1, R, T]
+        style, values = method_style(method, ax), np.asarray(values, dtype=float)
+        values = values.reshape(len(values), -1, values.shape[-1])  # [steps+1, R, T]
+        steps = np.arange(len(values))
         plot_mean(steps, values.mean(axis=2) if values.shape[1] > 1 else values[:, 0], ax, method=method)
         shape = MARKERS.get(method) or OTHER_MARKERS[_place(method, ax) % len(OTHER_MARKERS)]
-        marker = {"marker": shape, "markersize": 7 if method == "maml" else 4, "markerfacecolor": "white"}
-        ax.plot(steps, np.median(values, axis=(1, 2)), color=style["color"], linestyle="", **marker)
+        medians, size = np.median(values, axis=(1, 2)), 7 if method == "maml" else 4
+        ax.plot(steps, medians, color=style["color"], linestyle="", marker=shape, markersize=size, mfc="white")
     ax.plot([], [], color="#555555", linestyle="", label=MEDIANS_LABEL, marker="o", markerfacecolor="white")
     ax.set(xlabel="adaptation steps", ylabel=f"mean squared {error} error", yscale="log")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.locator_params(axis="x", integer=True)
     ax.legend()
 
 
@@ -200,7 +214,7 @@ def neutral_legend(ax: Axes) -> tuple[list, list[str]]:
     Args:
         ax: one of the panels, drawn by `plot_half_axis_fit`.
     """
-    handles, labels = ax.get_legend_handles_labels()
+    lines = [handle for handle in ax.get_legend_handles_labels()[0] if isinstance(handle, Line2D)]
     own = {TRUTH_STYLE["color"], POINT_STYLE["color"]}
 
     def grey(line: Line2D) -> Line2D:

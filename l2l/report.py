@@ -1,7 +1,10 @@
 """Meta-test of stored runs: one summary of each, as a table and as figures."""
 
+import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import SupportsFloat
 
 import numpy as np
 import torch
@@ -27,10 +30,22 @@ QUERY_POINTS = 100
 HALF_AXIS_TASK = {"amplitude": 4.0, "phase": 0.5}  # a large one, so that a bad fit shows
 
 
+def sines(run: Run) -> SineTasks:
+    """Return a run's task family.
+
+    Raises:
+        TypeError: it isn't one of sinusoids, which are what is drawn and measured here.
+    """
+    if not isinstance(run.task_family, SineTasks):
+        raise TypeError(f"task_family must be SineTasks here, got {run.task_family!r}")
+    return run.task_family
+
+
 def meta_test_batch(run: Run, tasks: int, shots: int, half_axis: bool = False) -> SineBatch:
     """Return tasks that no training saw, the same for every run of a task family."""
-    side = (sum(run.task_family.x_range) / 2, run.task_family.x_range[1]) if half_axis else None
-    return run.task_family.sample(
+    family = sines(run)
+    side = (sum(family.x_range) / 2, family.x_range[1]) if half_axis else None
+    return family.sample(
         tasks, shots, QUERY_POINTS, generator=stream(META_TEST, 0), support_range=side, dtype=DTYPES[run.config.dtype]
     )
 
@@ -39,8 +54,10 @@ def meta_test(run: Run, batch: SineBatch, *, alpha: Rate, steps: int, optimizer:
     """Return the errors `support` and `query` [steps+1, R, T], and `gradient_norm` [R, T]."""
     replicas = [run.replica(r) for r in range(len(run.config.seeds))]
     method, _, loss, _ = run.config.parts
-    settings = {"alpha": alpha, "steps": steps, "optimizer": optimizer, "loss": loss, "method": method}
-    curves = [adaptation_curve(theta, batch, **settings) for theta in replicas]
+    curves = [
+        adaptation_curve(theta, batch, alpha=alpha, steps=steps, optimizer=optimizer, loss=loss, method=method)
+        for theta in replicas
+    ]
     norms = [initial_gradient_norm(theta, batch, loss, method.inner_loop) for theta in replicas]
     return {
         "support": torch.stack([curve.support for curve in curves], dim=1).numpy(),
@@ -54,8 +71,8 @@ def summarise(values: np.ndarray) -> dict:
     by_seed = values.mean(axis=1, dtype=np.float64)
     mean, half_width = confidence_interval(by_seed if len(values) > 1 else values[0])
 
-    def number(value) -> float | None:
-        return float(value) if np.isfinite(value) else None
+    def number(value: SupportsFloat) -> float | None:
+        return float(value) if math.isfinite(value) else None
 
     return {
         "mean": number(mean),
@@ -97,7 +114,9 @@ def half_axis_points(points: int, family: SineTasks, dtype: torch.dtype = torch.
     return torch.linspace((low + high) / 2, high, points + 2, dtype=dtype, device="cpu")[1:-1]
 
 
-def half_axis_fit(run: Run, shots: int, steps: tuple[int, ...], alpha: float) -> tuple:
+def half_axis_fit(
+    run: Run, shots: int, steps: tuple[int, ...], alpha: Rate
+) -> tuple[Tensor, Tensor, dict[int, Tensor], tuple[Tensor, Tensor]]:
     """Adapt the first replica to points on the right half of the axis; return the arguments of `plot_half_axis_fit`."""
     low, high = run.task_family.x_range
     x = torch.linspace(low, high, 400, dtype=DTYPES[run.config.dtype], device="cpu")[:, None]
@@ -109,8 +128,8 @@ def half_axis_fit(run: Run, shots: int, steps: tuple[int, ...], alpha: float) ->
     theta = run.replica(0)
     with torch.no_grad():
         method, network, loss, _ = run.config.parts
-        settings = {"alpha": alpha, "loss": loss, "inner_loop": method.inner_loop}
-        phis = {k: adapt(theta, x_support, truth(x_support), steps=k, **settings) for k in steps}
+        own = partial(adapt, theta, x_support, truth(x_support), loss=loss, inner_loop=method.inner_loop)
+        phis = {k: own(alpha=alpha, steps=k) for k in steps}
         fits = {k: network.apply(phi, x)[:, 0] for k, phi in phis.items()}
     return x[:, 0], truth(x)[:, 0], fits, (x_support[:, 0], truth(x_support)[:, 0])
 

@@ -5,7 +5,7 @@ import json
 import os
 import platform
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from l2l._interrupts import Interrupts
 from l2l.adam import OPTIMIZERS, Optimizer
-from l2l.config import LOSSES, OutputLoss, TrainConfig, part_name
+from l2l.config import LOSSES, OutputLoss, Part, TrainConfig, part_name
 from l2l.methods import METHODS, Method
 from l2l.net import MLP, Network, Params
 from l2l.tasks import SineTasks, TaskFamily
@@ -44,13 +44,14 @@ class Run:
     """Parameters [R, ...] after each iteration of `config.checkpoint_at` that was reached."""
     task_family: TaskFamily = field(default_factory=SineTasks)
     """The distribution of tasks it was trained on."""
-    iteration: int | None = None
-    """Outer updates made; fewer than `config.iterations` if training was cut short. None: all of them."""
+    iteration: int = -1
+    """Outer updates made; fewer than `config.iterations` if training was cut short. -1 stands for all, and becomes
+    their number."""
     engine: str | None = None
     """Which engine made the last of them, "native", "compiled", "recorded" or "called"; None if that isn't known."""
 
     def __post_init__(self):
-        if self.iteration is None:
+        if self.iteration == -1:
             object.__setattr__(self, "iteration", self.config.iterations)
 
     def replica(self, r: int) -> Params:
@@ -94,7 +95,7 @@ class Run:
             ValueError: the file is truncated, corrupt, or not a run of this package; or something it was trained with
                 isn't known here and wasn't passed, or is another than what was passed.
         """
-        parts = {"method": method, "network": network, "loss": loss, "optimizer": optimizer}
+        parts: dict[str, Part | None] = {"method": method, "network": network, "loss": loss, "optimizer": optimizer}
         return read_run(path, parts, task_family)[0]
 
     @classmethod
@@ -144,7 +145,7 @@ def write_run(path: str | os.PathLike, run: Run, optimizer: dict[str, Tensor] | 
 
 
 def read_run(
-    path: str | os.PathLike, parts: Mapping[str, object] | None = None, family: TaskFamily | None = None
+    path: str | os.PathLike, parts: Mapping[str, Part | None] | None = None, family: TaskFamily | None = None
 ) -> tuple[Run, dict[str, Tensor]]:
     """Read a run and, if it is unfinished, the optimiser's state; `parts` are those that `Run.load` was given."""
     if not Path(path).is_file():
@@ -179,7 +180,7 @@ def _translated(tensors: dict[str, Tensor], about: dict) -> tuple[dict[str, Tens
 
 
 def _run_from(
-    tensors: dict[str, Tensor], about: dict, parts: Mapping[str, object], family: TaskFamily | None
+    tensors: dict[str, Tensor], about: dict, parts: Mapping[str, Part | None], family: TaskFamily | None
 ) -> tuple[Run, dict[str, Tensor]]:
     config, iteration = _config_from(about["config"], parts), about["iteration"]
     template = config.initial_parameters(config.seeds[0])
@@ -199,10 +200,10 @@ def _run_from(
     return run, part("optimizer.")
 
 
-def _config_from(about: dict, parts: Mapping[str, object]) -> TrainConfig:
+def _config_from(about: dict, parts: Mapping[str, Part | None]) -> TrainConfig:
     """Return the config that was described so, with the parts that this package doesn't know."""
-    known = {"method": METHODS, "loss": LOSSES, "optimizer": OPTIMIZERS, "network": ()}
-    found = {}
+    known: dict[str, Collection[str]] = {"method": METHODS, "loss": LOSSES, "optimizer": OPTIMIZERS, "network": ()}
+    found: dict[str, str | Part | None] = {}
     for kind, names in known.items():
         name, given = about.get(kind, TrainConfig.__dataclass_fields__[kind].default), parts.get(kind)
         if isinstance(name, dict):

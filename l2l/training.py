@@ -111,7 +111,8 @@ def train(
                 run = _with_engine(run, pool.engine)
                 for advanced in pool.advance(replicas, _blocks(config, run.iteration)):
                     _check_finite(advanced, run)
-                    replicas, losses, measured = zip(*advanced, strict=True)
+                    replicas, losses = [a.replica for a in advanced], [a.losses for a in advanced]
+                    measured = [a.measured for a in advanced]
                     updates = len(losses[0])
                     run = _record(replace(run, iteration=run.iteration + updates), replicas, measured)
                     saver.state = run, replicas
@@ -202,7 +203,9 @@ def _check_finite(advanced: list[Advanced], run: Run) -> None:
         )
 
 
-def _resume(out, config: TrainConfig, task_family: TaskFamily, device) -> tuple[Run, list[Replica]]:
+def _resume(
+    out: str | os.PathLike, config: TrainConfig, task_family: TaskFamily, device: str | torch.device
+) -> tuple[Run, list[Replica]]:
     parts = {name: getattr(config, name) for name in ("method", "network", "loss", "optimizer")}
     run, saved = read_run(out, parts, task_family if type(task_family) is not SineTasks else None)
     then, now = (plain(c.described() | _flat(f)) for c, f in ((run.config, run.task_family), (config, task_family)))

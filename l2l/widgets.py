@@ -9,12 +9,13 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import ipywidgets
 import numpy as np
 from matplotlib.figure import Figure
 
-from l2l.config import TrainConfig
+from l2l.config import TrainConfig, part_name
 from l2l.evaluate import adaptation_curve
 from l2l.plots import LEGEND, METHOD_STYLE, house_figure, plot_adaptation_curves, plot_mean, png_source
 from l2l.report import meta_test_batch
@@ -38,7 +39,7 @@ def retrain(
     *,
     iterations: int = 1_000,
     task_family: SineTasks = SineTasks(),  # noqa: B008 (frozen)
-    **settings,
+    **settings: Any,
 ) -> "Retrain":
     """Train methods one after the other, from sliders, and see how well each has learnt to learn.
 
@@ -108,7 +109,8 @@ class Retrain(ipywidgets.VBox):
         self._bar, self._message, self._picture = ipywidgets.IntProgress(), ipywidgets.HTML(), ipywidgets.HTML()
         self._before: dict[str, Trace] = {}
         self._now: dict[str, Trace] = {}
-        self._stop, self.thread, self._drawn_at = threading.Event(), None, -math.inf
+        self.thread: threading.Thread | None = None
+        self._stop, self._drawn_at = threading.Event(), -math.inf
         columns = ipywidgets.Layout(grid_template_columns="repeat(auto-fit, minmax(22em, 1fr))")
         row = [self.train_button, self.stop_button, self._bar]
         super().__init__([
@@ -140,7 +142,7 @@ class Retrain(ipywidgets.VBox):
         often = {"log_every": max(1, value["iterations"] // POINTS)}  # which does not change the result
         return [TrainConfig(**often | self._given | chosen | {"method": method}) for method in self._methods], family
 
-    def _start(self, _button) -> None:
+    def _start(self, _button: object) -> None:
         if self.train_button.disabled:  # a press on its way while the button was being switched off
             return
         try:
@@ -154,7 +156,7 @@ class Retrain(ipywidgets.VBox):
         self.thread = threading.Thread(target=self._work, args=(configs, family), daemon=True)
         self.thread.start()
 
-    def _ask_to_stop(self, _button) -> None:
+    def _ask_to_stop(self, _button: object) -> None:
         self._stop.set()
         self.stop_button.disabled = True
 
@@ -177,10 +179,11 @@ class Retrain(ipywidgets.VBox):
             self.train_button.disabled, self.stop_button.disabled = False, True
 
     def _train(self, config: TrainConfig, family: SineTasks) -> None:
-        label, done = METHOD_STYLE[config.method]["label"], self._bar.value
+        method, done = part_name(config.method), self._bar.value
+        label = METHOD_STYLE[method]["label"]
 
         def look(run: Run) -> None:
-            trace = self._now.setdefault(config.method, Trace(run))
+            trace = self._now.setdefault(method, Trace(run))
             trace.run = run
             trace.iterations.append(run.iteration)
             trace.errors.append(query_errors(run, config.steps)[-1].mean())
@@ -197,8 +200,8 @@ class Retrain(ipywidgets.VBox):
         try:
             train(config, family, progress=look)
         finally:
-            if config.method in self._now:
-                trace = self._now[config.method]
+            if method in self._now:
+                trace = self._now[method]
                 trace.curve = query_errors(trace.run, max(ADAPTATION_STEPS, config.steps))
 
     def _say(self, sentence: str) -> None:
@@ -284,8 +287,10 @@ def query_errors(run: Run, steps: int) -> np.ndarray:
 def _controls(start: TrainConfig, family: SineTasks) -> dict[str, ipywidgets.DOMWidget]:
     """Return a control for each setting, which begins there; its range is wide enough to hold it."""
     amplitude, width = family.amplitude[1], (family.phase[1] - family.phase[0]) / math.pi
+    if not isinstance(start.alpha, float):
+        raise TypeError(f"alpha must be one rate here, as its slider is, got {start.alpha}")
     log_alpha = math.log10(start.alpha)
-    of = {
+    of: dict[str, tuple[type, str, Any, dict]] = {
         "alpha": (ipywidgets.FloatLogSlider, "inner step size α", start.alpha,
                   {"min": min(-4, log_alpha), "max": max(0, log_alpha), "step": 0.05}),
         "steps": (ipywidgets.IntSlider, "inner steps", start.steps, {"max": max(10, start.steps)}),

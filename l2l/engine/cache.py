@@ -58,9 +58,11 @@ def _folder() -> Path | None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         about = folder.stat()
     except (OSError, RuntimeError) as error:  # RuntimeError: an account without a home
-        return _without(str(error))
+        _without(str(error))
+        return None
     if hasattr(os, "getuid") and (about.st_uid != os.getuid() or about.st_mode & 0o022):
-        return _without(f"{folder} belongs to another user, or others may write to it")
+        _without(f"{folder} belongs to another user, or others may write to it")
+        return None
     return folder
 
 

@@ -40,7 +40,7 @@ def repeated(step: Function, rates: State = ()) -> Loop:
             for batch in zip(*batches, strict=True):
                 *state, output = step(*state, *rates, *batch)
                 outputs.append(output)
-        return tuple(state), torch.stack(outputs)
+        return state, torch.stack(outputs)
 
     return loop
 

@@ -65,7 +65,7 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         if ours in warnings.filters:
-            warnings.filters.remove(ours)
+            warnings.filters.remove(ours)  # type: ignore[attr-defined]  # it is a list
 
 
 def trace(function: Callable, *example: Tensor) -> GraphModule:
@@ -127,18 +127,18 @@ class Container:
         expected = [*self._given, *(((n, *shape), dtype) for shape, dtype in self._batch)]
         for x, (shape, dtype) in zip(inputs, expected, strict=True):  # C++ reads memory as it was told it would be
             if x.shape != shape or x.dtype != dtype or x.device.type != "cpu" or not x.is_contiguous():
-                given = f"{x.dtype} of shape {tuple(x.shape)} and strides {x.stride()} on {x.device}"
-                raise ValueError(f"the compiled loop takes {dtype} of shape {tuple(shape)}, contiguous, got {given}")
+                got = f"{x.dtype} of shape {tuple(x.shape)} and strides {x.stride()} on {x.device}"
+                raise ValueError(f"the compiled loop takes {dtype} of shape {tuple(shape)}, contiguous, got {got}")
         handles = torch._C._aoti.unsafe_alloc_void_ptrs_from_tensors(inputs)
         given = (ctypes.c_void_p * len(inputs))(*(_pointer(handle, None) for handle in handles))
         made = (ctypes.c_void_p * (len(state) + 1))()
         sizes = ctypes.c_size_t(len(inputs)), ctypes.c_size_t(len(made))
         if getattr(self._library, RUN)(self._model, given, sizes[0], made, sizes[1], None, None):
             raise RuntimeError("the compiled loop failed")
-        *state, outputs = torch._C._aoti.alloc_tensors_by_stealing_from_void_ptrs(
+        *after, outputs = torch._C._aoti.alloc_tensors_by_stealing_from_void_ptrs(
             [_capsule(p, None, None) for p in made]
         )
-        return tuple(state), outputs
+        return tuple(after), outputs
 
     def __del__(self):
         if self._model:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.fx import GraphModule
 
 from l2l.config import DTYPES, HELD_OUT_TASKS, TrainConfig
 from l2l.engine.loops import Loop, compiled, recorded, repeated
@@ -58,12 +59,13 @@ class Workers:
         # Until it is compiled, Python's lock lets only one thread work at a time.
         self._loops = self._some(1, lambda: repeated(self._step, self._rates))
         self._count = count
-        one_core = {"initializer": torch.set_num_threads, "initargs": (1,)}  # a setting per thread
-        self._pool, self._measuring = (ThreadPoolExecutor(count, **one_core) for _ in range(2))
+        self._pool, self._measuring = (  # the number of cores is a setting per thread
+            ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) for _ in range(2)
+        )
 
     @staticmethod
-    def _some(count: int, make: Callable[[], Loop]) -> SimpleQueue:
-        idle = SimpleQueue()
+    def _some(count: int, make: Callable[[], Loop]) -> SimpleQueue[Loop]:
+        idle: SimpleQueue[Loop] = SimpleQueue()
         for _ in range(count):
             idle.put(make())
         return idle

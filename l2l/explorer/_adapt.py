@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from l2l.explorer._page import Explorer, encoded, line_styles, shipped_runs
 from l2l.net import flatten
 from l2l.plots import HOUSE_STYLE, METHOD_STYLE, neutral_legend, plot_half_axis_fit
-from l2l.report import HALF_AXIS_TASK, half_axis_fit, half_axis_points
+from l2l.report import HALF_AXIS_TASK, half_axis_fit, half_axis_points, sines
 from l2l.run import Run
 from l2l.tasks import SineTasks
 
@@ -67,7 +67,7 @@ def adapt(runs: Mapping[str, Run] | None = None, *, compact: bool = False) -> Ex
         "styles": line_styles(*runs, "untrained", "truth"),
         "presets": PRESETS[:3] if compact else PRESETS,
         "compact": compact,
-        "family": asdict(first.task_family),
+        "family": asdict(sines(first)),
         "provenance": _provenance(first),
     }
     shown = (0, 1) if compact else (0, 1, 10)

@@ -98,8 +98,8 @@ def _still() -> Figure:
             loss = ((grid - minimum) ** 2 * curvature).sum(-1) / 2
             ax.contour(*np.moveaxis(grid, -1, 0), loss, [0.15, 0.6], colors="#999999", linewidths=1)
         for method, w in weights.items():
-            style = {key: METHOD_STYLE[method][key] for key in ("color", "label")}
-            ax.plot(*(w * c).sum(0) / w.sum(0), MARKERS[method], ms=9, **style)
+            style = METHOD_STYLE[method]
+            ax.plot(*(w * c).sum(0) / w.sum(0), MARKERS[method], ms=9, color=style["color"], label=style["label"])
         ax.plot(*c.T, **POINT_STYLE)
         ax.set(xlabel=r"$\theta_1$", ylabel=r"$\theta_2$")
         ax.legend()

@@ -89,7 +89,7 @@ def shipped_runs() -> dict[str, Run]:
 def line_styles(*names: str) -> dict:
     """Return labels, colours and line styles of `l2l.plots`, as SVG has them."""
 
-    def dash(linestyle) -> str:
+    def dash(linestyle: str | tuple[int, tuple[int, ...]]) -> str:
         return DASHES[linestyle] if isinstance(linestyle, str) else " ".join(str(2 * n) for n in linestyle[1])
 
     styles = {"truth": {"color": TRUTH_STYLE["color"], "width": 5, "opacity": TRUTH_STYLE["alpha"]}} | {
