@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 class Interrupts:
@@ -13,19 +14,22 @@ class Interrupts:
     reaches the main thread alone, so that in any other the block does nothing.
     """
 
-    def __init__(self):
-        self._theirs, self._through, self._waiting = signal.getsignal(signal.SIGINT), False, None
-        self._ours = threading.current_thread() is threading.main_thread() and callable(self._theirs)
+    def __init__(self) -> None:
+        theirs = signal.getsignal(signal.SIGINT)
+        main = threading.current_thread() is threading.main_thread()
+        self._theirs = theirs if main and callable(theirs) else None
+        self._through = False
+        self._waiting: tuple[Any, ...] = ()  # what a waiting one came with
 
     def __enter__(self) -> "Interrupts":
-        if self._ours:
+        if self._theirs:
             signal.signal(signal.SIGINT, self._arrived)
         return self
 
-    def __exit__(self, *exception) -> None:
-        if self._ours and signal.getsignal(signal.SIGINT) == self._arrived:
+    def __exit__(self, *exception: object) -> None:
+        if self._theirs and signal.getsignal(signal.SIGINT) == self._arrived:
             signal.signal(signal.SIGINT, self._theirs)
-        if self._waiting:
+        if self._theirs and self._waiting:
             self._theirs(*self._waiting)
 
     @contextmanager
@@ -34,16 +38,17 @@ class Interrupts:
         try:
             self._through = True
             if self._waiting:
-                waiting, self._waiting = self._waiting, None
+                waiting, self._waiting = self._waiting, ()
                 self._arrived(*waiting)
             yield
         finally:
             self._through = False
 
-    def _arrived(self, *signal_and_frame) -> None:
+    def _arrived(self, *signal_and_frame: Any) -> None:
         if not self._through:
             self._waiting = signal_and_frame
             return
         self._through = False
-        self._theirs(*signal_and_frame)
+        if self._theirs:
+            self._theirs(*signal_and_frame)
         self._through = True  # it was none that ends anything

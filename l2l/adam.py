@@ -62,7 +62,7 @@ class Optimizer:
     """What a run file calls it."""
     init: Callable[[Tensor], State]
     """theta [P] -> state before the first update, a tuple of tensors (an empty one will do)."""
-    update: Callable[[Tensor, Tensor, State, float], tuple[Tensor, State]]
+    update: Callable[[Tensor, Tensor, State, float | Tensor], tuple[Tensor, State]]
     """(theta [P], grad [P], state, rate) -> (new theta, new state); its arguments are left as they were."""
 
 

@@ -7,7 +7,7 @@ import sys
 import time
 from dataclasses import fields
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from l2l._validation import one_of, rate, whole
 from l2l.check import EXERCISES, Failed
@@ -194,7 +194,7 @@ def run_check(args: argparse.Namespace) -> int:
     if args.exercise is None:
         width = max(map(len, EXERCISES))
         for name, exercise in EXERCISES.items():
-            say(f"{name:{width}}  {exercise.__doc__.partition(chr(10))[0].removeprefix('Check ')}")
+            say(f"{name:{width}}  {exercise.doc.partition(chr(10))[0].removeprefix('Check ')}")
         return 0
     exercise = EXERCISES[one_of("the exercise", args.exercise, EXERCISES)]
     if args.function is None:
@@ -202,7 +202,7 @@ def run_check(args: argparse.Namespace) -> int:
     try:
         exercise(from_file(args.function), seed=args.seed)
     except Failed as failure:
-        say(failure)
+        say(str(failure))
         return WRONG
     return 0
 

@@ -220,7 +220,8 @@ def neutral_legend(ax: Axes) -> tuple[list, list[str]]:
     def grey(line: Line2D) -> Line2D:
         return Line2D([], [], color="#555555", linestyle=line.get_linestyle(), linewidth=line.get_linewidth())
 
-    return [line if line.get_color() in own else grey(line) for line in handles], labels
+    neutral = [line if line.get_color() in own else grey(line) for line in lines]
+    return neutral, [str(line.get_label()) for line in lines]
 
 
 def png_source(figure: Figure, *, dpi: int) -> str:

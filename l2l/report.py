@@ -118,9 +118,9 @@ def half_axis_fit(
     run: Run, shots: int, steps: tuple[int, ...], alpha: Rate
 ) -> tuple[Tensor, Tensor, dict[int, Tensor], tuple[Tensor, Tensor]]:
     """Adapt the first replica to points on the right half of the axis; return the arguments of `plot_half_axis_fit`."""
-    low, high = run.task_family.x_range
+    low, high = sines(run).x_range
     x = torch.linspace(low, high, 400, dtype=DTYPES[run.config.dtype], device="cpu")[:, None]
-    x_support = half_axis_points(shots, run.task_family, x.dtype)[:, None]
+    x_support = half_axis_points(shots, sines(run), x.dtype)[:, None]
 
     def truth(x):
         return HALF_AXIS_TASK["amplitude"] * torch.sin(x + HALF_AXIS_TASK["phase"])

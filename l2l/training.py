@@ -64,8 +64,8 @@ def train(
         resume: continue from `out` if it exists. On the same machine the result has the bits of an uninterrupted run.
         overwrite: replace what `out` holds.
         device: "cpu" or "cuda".
-        compile: compile the step. By default a run of at least COMPILE_FROM iterations is compiled. What was compiled is
-            kept: another alpha, beta, seed, number of iterations or `log_every` uses it again; another method, network,
+        compile: compile the step; by default, in runs of at least COMPILE_FROM iterations. The compiled code is kept.
+            Another alpha, beta, seed, number of iterations or `log_every` uses it again; another method, network,
             loss or optimiser, other tasks, shots, query points or steps, and another dtype do not. Where the fastest
             engine isn't available, a warning says why, once; with L2L_STRICT=1 in the environment it is an error.
         workers: threads that advance replicas side by side; by default as many as there are cores and seeds.
@@ -92,8 +92,9 @@ def train(
     with Interrupts() as interrupts, only_writer(out) if out is not None else nullcontext() as out:
         if out and out.exists() and not (resume or overwrite):
             raise FileExistsError(f"out exists, {out}: resume continues its training, overwrite replaces it")
-        run, replicas = Run(config, {}, {}, {}, task_family, 0), []
-        if resume and out.exists():
+        replicas: list[Replica] = []
+        run = Run(config, {}, {}, {}, task_family, 0)
+        if resume and out and out.exists():
             run, replicas = _resume(out, config, task_family, device)
             if run.iteration == config.iterations:
                 return run
@@ -138,7 +139,7 @@ class _Saver:
     def __enter__(self) -> "_Saver":
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.save()
 
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from l2l.config import TrainConfig, part_name
 from l2l.evaluate import adaptation_curve
 from l2l.plots import LEGEND, METHOD_STYLE, house_figure, plot_adaptation_curves, plot_mean, png_source
-from l2l.report import meta_test_batch
+from l2l.report import meta_test_batch, sines
 from l2l.run import Run
 from l2l.tasks import SineTasks
 from l2l.training import COMPILE_FROM, train
@@ -216,7 +216,7 @@ class Retrain(ipywidgets.VBox):
         self._picture.value = f'<img alt="{html.escape(alt)}" src="{source}" style="max-width: 100%">'
         self._drawn_at = time.monotonic()
 
-    def _repr_mimebundle_(self, **kwargs) -> dict:
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict:
         if self.thread is None and not self._picture.value and (stored := stored_traces(*self.settings())):
             self._draw({}, stored)
             self._say(summary(stored))
@@ -228,13 +228,13 @@ class Retrain(ipywidgets.VBox):
 
 def summary(traces: Mapping[str, Trace]) -> str:
     """Say in a sentence how well the methods that have ended adapt."""
-    ended = {METHOD_STYLE[m]["label"]: t for m, t in traces.items() if t.curve is not None}
+    ended = [(METHOD_STYLE[m]["label"], t.run, t.curve) for m, t in traces.items() if t.curve is not None]
     if not ended:
         return ""
-    steps = len(next(iter(ended.values())).curve) - 1
+    steps = len(ended[0][2]) - 1
     text = "; ".join(
-        f"{name} ({t.run.iteration:,} iterations) mean {t.curve[-1].mean():.3g}, median {np.median(t.curve[-1]):.3g}"
-        for name, t in ended.items()
+        f"{name} ({run.iteration:,} iterations) mean {curve[-1].mean():.3g}, median {np.median(curve[-1]):.3g}"
+        for name, run, curve in ended
     ).replace("inf", "∞")
     return f"Query error after {steps} adaptation steps, on {TEST_TASKS} unseen tasks: {text}."
 
@@ -252,7 +252,7 @@ def panels(before: Mapping[str, Trace], now: Mapping[str, Trace]) -> Figure:
                 artist.set(alpha=0.3 * (artist.get_alpha() or 1), label="_before")
             left.plot([], [], color="#555555", alpha=0.3, label="the result before")
     left.set(xlabel="outer iteration", ylabel="mean squared query error\nafter the inner steps")
-    amplitudes = [t.run.task_family.amplitude[1] for t in (*before.values(), *now.values())]
+    amplitudes = [sines(t.run).amplitude[1] for t in (*before.values(), *now.values())]
     worst = (2 * max(amplitudes)) ** 2  # of outputs from -A to A
     left.set_ylim(top=min(left.get_ylim()[1], worst))  # where steps diverge, lines leave the panel
     labelled = [zip(*ax.get_legend_handles_labels(), strict=True) for ax in (left, right)]
@@ -263,16 +263,17 @@ def panels(before: Mapping[str, Trace], now: Mapping[str, Trace]) -> Figure:
 
 def stored_traces(configs: Sequence[TrainConfig], family: SineTasks) -> dict[str, Trace]:
     """Return what stored runs show of these settings, up to as many iterations; {} if one was made with others."""
-    traces = {}
+    traces: dict[str, Trace] = {}
     for config in configs:
-        run = Run.stored(config.method)
+        method = part_name(config.method)
+        run = Run.stored(method)
         longer = {name: getattr(run.config, name) for name in ("iterations", "log_every", "checkpoint_at")}
         if replace(config, **longer) != run.config or family != run.task_family:
             return {}
         short = [replace(run, theta=p, iteration=i) for i, p in run.checkpoints.items() if i <= config.iterations]
         errors = [query_errors(part, config.steps)[-1].mean() for part in short]
         curve = query_errors(short[-1], max(ADAPTATION_STEPS, config.steps))
-        traces[config.method] = Trace(short[-1], [part.iteration for part in short], errors, curve)
+        traces[method] = Trace(short[-1], [part.iteration for part in short], errors, curve)
     return traces
 
 

@@ -53,27 +53,33 @@ def factor_last(graph: Graph, product: Node) -> None:
     def factors(x: Node) -> tuple[list[float | Node], Node]:
         """The scalars c, whose product it is multiplied by, and B, of x = c B."""
         if x.target is aten.neg.default:
-            c, B = factors(x.args[0])
+            c, B = factors(x.all_input_nodes[0])
             return [-1.0, *c], B
         if x.target is aten.mul.Tensor:
-            for c, B in (x.args, x.args[::-1]):
-                if isinstance(c, float) or (isinstance(c, Node) and c.meta["val"].ndim == 0):
-                    more, B = factors(B)
-                    return [c, *more], B
-        if x.target in VIEWS and (found := factors(x.args[0]))[0]:
-            B = graph.call_function(VIEWS[x.target], (found[1], *x.args[1:]))
-            B.meta = x.meta.copy()
-            return found[0], B
+            for scalar, other in (x.args, x.args[::-1]):
+                if isinstance(scalar, float | Node) and isinstance(other, Node) and is_scalar(scalar):
+                    c, B = factors(other)
+                    return [scalar, *c], B
+        if x.target in VIEWS:
+            c, B = factors(x.all_input_nodes[0])
+            if c:
+                moved = graph.call_function(VIEWS[x.target], (B, *x.args[1:]))
+                moved.meta = x.meta.copy()
+                return c, moved
         return [], x
 
+    def is_scalar(x: float | Node) -> bool:
+        return isinstance(x, float) or x.meta["val"].ndim == 0
+
     size = product.meta["val"].numel()
-    (c, A), (d, B) = (factors(x) if x.meta["val"].numel() > size else ([], x) for x in product.args)
-    numbers, scalars = ([f for f in (*c, *d) if isinstance(f, kind)] for kind in (float, Node))
-    if math.prod(numbers) == 1 and not scalars:
+    (c, A), (d, B) = (factors(x) if x.meta["val"].numel() > size else ([], x) for x in _both(product))
+    number = math.prod(f for f in (*c, *d) if isinstance(f, float))
+    scalars = [f for f in (*c, *d) if isinstance(f, Node)]
+    if number == 1 and not scalars:
         return
-    plain = scaled = graph.call_function(product.target, (A, B))
+    plain = scaled = graph.create_node(product.op, product.target, (A, B))
     plain.meta = product.meta.copy()
-    for factor in (math.prod(numbers), *scalars):
+    for factor in (number, *scalars):
         if factor != 1:
             scaled = graph.call_function(aten.mul.Tensor, (scaled, factor))
     _replace(graph, product, scaled)
@@ -81,19 +87,19 @@ def factor_last(graph: Graph, product: Node) -> None:
 
 def outer_product(graph: Graph, product: Node) -> None:
     """Write a product over an inner dimension of 1 elementwise."""
-    a, b = product.args
+    a, b = _both(product)
     if a.meta["val"].shape[-1] == 1:
         _replace(graph, product, graph.call_function(aten.mul.Tensor, (a, b)))
 
 
 def sum_of_products(graph: Graph, product: Node) -> None:
     """Write a product with a single row or column as a sum of elementwise products."""
-    a, b = product.args
-    for axis, terms in ((-1, lambda: (a, _transposed(graph, b))), (-2, lambda: (_transposed(graph, a), b))):
-        if product.meta["val"].shape[axis] == 1:
-            elementwise = graph.call_function(aten.mul.Tensor, terms())
-            _replace(graph, product, graph.call_function(aten.sum.dim_IntList, (elementwise, [axis], True)))
-            return
+    a, b = _both(product)
+    *_, rows, columns = product.meta["val"].shape
+    if rows == 1 or columns == 1:
+        axis, terms = (-1, (a, _transposed(graph, b))) if columns == 1 else (-2, (_transposed(graph, a), b))
+        elementwise = graph.call_function(aten.mul.Tensor, terms)
+        _replace(graph, product, graph.call_function(aten.sum.dim_IntList, (elementwise, [axis], True)))
 
 
 def one_product(graph: Graph, product: Node) -> None:
@@ -106,10 +112,10 @@ def one_product(graph: Graph, product: Node) -> None:
     view = only_use(product, aten.view.default)
     total = only_use(view, aten.sum.dim_IntList)
     shape = product.meta["val"].shape
-    if product.target is not aten.bmm.default or total is None or total.args[1:] != ([0],):
+    if product.target is not aten.bmm.default or view is None or total is None:
         return
-    if view.meta["val"].shape == shape:
-        a, b = product.args
+    if view.meta["val"].shape == shape and total.args[1:] == ([0],):
+        a, b = _both(product)
         left = graph.call_function(aten.reshape.default, (_transposed(graph, a), [-1, shape[-2]]))
         right = graph.call_function(aten.reshape.default, (b, [-1, shape[-1]]))
         _replace(graph, total, graph.call_function(aten.mm.default, (_transposed(graph, left), right)))
@@ -119,12 +125,20 @@ def wide_product(graph: Graph, product: Node) -> None:
     """Write many small products with more rows than columns as A B = (Bᵀ Aᵀ)ᵀ."""
     *_, rows, columns = product.meta["val"].shape
     if product.target is aten.bmm.default and rows > columns:
-        a, b = product.args
+        a, b = _both(product)
         wide = graph.call_function(aten.bmm.default, (_transposed(graph, b), _transposed(graph, a)))
         _replace(graph, product, _transposed(graph, wide))
 
 
 REWRITES = [factor_last, outer_product, sum_of_products, one_product, wide_product]
+
+
+def _both(product: Node) -> tuple[Node, Node]:
+    """The two nodes that are multiplied."""
+    a, b = product.args
+    assert isinstance(a, Node)
+    assert isinstance(b, Node)
+    return a, b
 
 
 def _transposed(graph: Graph, x: Node) -> Node:

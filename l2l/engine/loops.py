@@ -38,7 +38,8 @@ def repeated(step: Function, rates: State = ()) -> Loop:
         outputs = []
         with torch.no_grad():
             for batch in zip(*batches, strict=True):
-                *state, output = step(*state, *rates, *batch)
+                *after, output = step(*state, *rates, *batch)
+                state = tuple(after)
                 outputs.append(output)
         return state, torch.stack(outputs)
 

@@ -174,7 +174,7 @@ def _build(step: GraphModule, state: Tensors, rates: Tensors, batch: Tensors) ->
 
     batches = tuple(x.expand(2, *x.shape).clone() for x in batch)
     number = torch.export.Dim("number")
-    shapes = tuple({} for _ in state), tuple({} for _ in rates), tuple({0: number} for _ in batches)
+    shapes: tuple = tuple({} for _ in state), tuple({} for _ in rates), tuple({0: number} for _ in batches)
     with tempfile.TemporaryDirectory() as folder, config.patch(COMPILER), ThreadPoolExecutor(1) as beside:
         # Asks the C++ compiler for a second or two, and keeps the answer; `config.patch` holds in this context alone.
         beside.submit(copy_context().run, cpu_vec_isa.pick_vec_isa)

@@ -1,6 +1,7 @@
 """One seed's training: its state, and the step that advances it."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -33,7 +34,8 @@ def first_replica(seed: int, config: TrainConfig, device: str | torch.device) ->
 
 def rates(config: TrainConfig, device: str | torch.device) -> tuple[Tensor, Tensor]:
     """Return α, of every inner step or of each, and β: inputs of the step, so that another α needs no other code."""
-    return tuple(torch.tensor(rate, dtype=DTYPES[config.dtype], device=device) for rate in (config.alpha, config.beta))
+    tensor = partial(torch.tensor, dtype=DTYPES[config.dtype], device=device)
+    return tensor(config.alpha), tensor(config.beta)
 
 
 def make_step(config: TrainConfig, like: Params, fixed: bool = False) -> Function:
@@ -44,12 +46,12 @@ def make_step(config: TrainConfig, like: Params, fixed: bool = False) -> Functio
     optimizer = config.parts.optimizer
 
     def step(theta: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
-        *state, alpha, beta, x_support, y_support, x_query, y_query = others
-        if fixed:
-            alpha, beta = config.alpha, config.beta
+        *before, alpha, beta, x_support, y_support, x_query, y_query = others
+        rates = (config.alpha, config.beta) if fixed else (alpha, beta)
         batch = Batch(x_support, y_support, x_query, y_query)
-        loss, grads = _meta_gradient(config, unflatten(theta, like), batch, alpha)
-        theta, state = optimizer.update(theta, flatten({name: grads[name] for name in like}), tuple(state), beta)
+        loss, grads = _meta_gradient(config, unflatten(theta, like), batch, rates[0])
+        gradient = flatten({name: grads[name] for name in like})
+        theta, state = optimizer.update(theta, gradient, tuple(before), rates[1])
         return theta, *state, loss
 
     return step

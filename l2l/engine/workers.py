@@ -72,7 +72,7 @@ class Workers:
 
     def compile(self) -> None:
         """Compile the step for every worker, as far as that works here."""
-        if self.engine == "recorded":
+        if isinstance(self._step, GraphModule):  # it could be recorded
             self.engine, one, parallel = compiled(self._step, self._state, self._rates, self._batch)
             self._loops = self._some(self._count if parallel else 1, one)
 
@@ -103,12 +103,13 @@ class Workers:
 
     def measure(self, replica: Replica) -> tuple[Tensor, Tensor]:
         """Return a replica's loss and mean initial gradient norm on the held-out tasks."""
-        return self._measure(replica.theta, self._rates[0], *self._held_out)
+        loss, norm = self._measure(replica.theta, self._rates[0], *self._held_out)
+        return loss, norm
 
     def __enter__(self) -> "Workers":
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         for wait in (False, True):  # no pool goes on working while another one is waited for
             for pool in (self._pool, self._measuring):
                 pool.shutdown(wait, cancel_futures=True)
