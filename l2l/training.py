@@ -98,8 +98,8 @@ def train(
             run, replicas = _resume(out, config, task_family, device)
             if run.iteration == config.iterations:
                 return run
-        with _plain_modes(device), one_thread(), _progress_bar(config, run, progress) as bar:
-            with interrupts.let_through():
+        with one_thread(), _progress_bar(config, run, progress) as bar:
+            with interrupts.let_through(), _plain_modes(device):
                 pool = Workers(config, task_family, device, count)
                 if not replicas:
                     replicas = [first_replica(seed, config, device) for seed in config.seeds]
@@ -108,7 +108,8 @@ def train(
                 _report(progress, run)
                 if compile or (compile is None and config.iterations >= COMPILE_FROM):
                     bar.set_postfix_str("compiling")
-                    pool.compile()
+                    with _plain_modes(device):
+                        pool.compile()
                 run = _with_engine(run, pool.engine)
                 for advanced in pool.advance(replicas, _blocks(config, run.iteration)):
                     _check_finite(advanced, run)
@@ -179,7 +180,7 @@ def _record(run: Run, replicas: Sequence[Replica], measured: Sequence[tuple[Tens
     history = run.history
     if measured[0]:
         loss, norm = (torch.stack(column).cpu() for column in zip(*measured, strict=True))
-        now = {"iteration": torch.tensor(i), "loss": loss, "initial_gradient_norm": norm}
+        now = {"iteration": torch.tensor(i, device="cpu"), "loss": loss, "initial_gradient_norm": norm}
         history = {k: torch.cat([*([history[k]] if history else []), value[None]]) for k, value in now.items()}
     return replace(run, theta=theta, history=history, checkpoints=checkpoints)
 

@@ -130,9 +130,12 @@ MODES = {
 @pytest.mark.parametrize("mode", MODES)
 def test_what_others_set_changes_neither_the_result_nor_itself(mode, plain, tmp_path):
     with MODES[mode]():
-        before = surroundings()
-        run = train(SMALL, out=tmp_path / "run")
+        before, seen = surroundings(), []
+        run = train(SMALL, out=tmp_path / "run", progress=lambda run: seen.append(surroundings()))
         assert surroundings() == before
+        assert len(seen) == 4
+        for name in ("dtype", "device", "gradients", "autocast", "streams"):
+            assert [at[name] for at in seen] == [before[name]] * 4, "what a function of theirs sees"
     assert equal(run, plain)
     assert equal(Run.load(tmp_path / "run"), plain)
 
