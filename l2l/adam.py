@@ -36,7 +36,7 @@ def adam(theta: Tensor, grad: Tensor, state: State, rate: float | Tensor) -> tup
         theta: parameters as one vector [P], as `l2l.net.flatten` gives them; any shape will do, as all is elementwise.
         grad: gradient, in the shape of `theta`.
         state: (m, v, t), from `adam_init` or the update before.
-        rate: step size.
+        rate: step size, a number or a tensor without axes.
 
     Returns:
         The new parameters and the new state; the arguments are left as they were.
