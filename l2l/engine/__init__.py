@@ -2,5 +2,5 @@
 
 Nothing here changes what is computed. It may import the mathematics and `config`; only `training` imports it. Begin
 with `replica.make_step`, the outer step as a function of tensors, and `workers.Workers`, which advances replicas by it;
-`loops.fastest` chooses the engine, and `native` holds every call to what is not a stable part of torch.
+`loops.recorded` and `loops.compiled` choose the engine; `native` holds every call to what is no stable part of torch.
 """
