@@ -358,7 +358,7 @@ def interrupt_at_every_line(folder):
     """Interrupt a training at each line of ours that it runs, one after the other; then let it go on to the end."""
     folder, out = Path(folder), Path(folder) / "run"
     training.SAVE_EVERY = 0.0  # after every block
-    l2l.engine.workers.recorded = lambda step, example: ("called", step)  # recording takes long; it has its own test
+    l2l.engine.workers.recorded = lambda forms, example: ("called", forms[-1])  # recording has its own test
     config = replace(SMALL, method="pretrain", steps=0, tasks=2, sizes=(1, 2, 1), iterations=4, log_every=2)
     files = {str(Path(l2l.__file__).parent / name) for name in ("training.py", "run.py", "_interrupts.py")}
     files.add(l2l.engine.workers.__file__)
@@ -599,7 +599,7 @@ def test_a_path_that_torch_does_not_quote_is_named_with_the_words_of_the_compile
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(odd / "torch"))
     monkeypatch.setattr(cache, "user_cache_path", lambda name: tmp_path / name)
     step, one = torch.fx.symbolic_trace(lambda theta, x: (theta - x, x.sum())), torch.ones(3)
-    reason = why_unavailable(lambda: native.NativeLoop(step, (one,), (one,)))
+    reason = why_unavailable(lambda: native.NativeLoop(step, (one,), (), (one,)))
     if reason is not None:  # a torch that quotes them has nothing to tell
         assert re.search("error|not found|cannot find|No such", reason)
         assert repr(str(odd)) in reason
