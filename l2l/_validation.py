@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Sequence
 from numbers import Integral, Real
 
+import numpy as np
 from torch import Tensor
 
 
@@ -30,6 +31,8 @@ def schedule(name: str, value: object, steps: int) -> list[float | Tensor]:
     A number or a sequence of numbers must be finite and ≥ 0; of a tensor, whose values may be traced, the shape is
     checked alone.
     """
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     if isinstance(value, Tensor):
         if value.ndim > 1 or not value.numel() or not value.is_floating_point():
             raise ValueError(f"{name} must be one rate or a sequence of rates, got shape {tuple(value.shape)}")

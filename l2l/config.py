@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -80,18 +81,23 @@ class TrainConfig:
         def put(name, value):
             object.__setattr__(self, name, value)
 
-        for name, own, known in (
-            ("method", isinstance(self.method, Method), METHODS),
-            ("loss", callable(self.loss), LOSSES),
-            ("optimizer", isinstance(self.optimizer, Optimizer), OPTIMIZERS),
+        for name, known, own, kind in (
+            ("method", METHODS, isinstance(self.method, Method), "a Method"),
+            ("loss", LOSSES, _is_loss(self.loss), "a function (outputs, y) -> scalar"),
+            ("optimizer", OPTIMIZERS, isinstance(self.optimizer, Optimizer), "an Optimizer"),
         ):
-            if not own:
-                one_of(name, getattr(self, name), known)
+            part = getattr(self, name)
+            if not own and not (isinstance(part, str) and part in known):
+                raise (ValueError if isinstance(part, str) else TypeError)(
+                    f"{name} must be one of {', '.join(known)}, or {kind}, got {part!r}"
+                )
+            if own and part_name(part) in known and part != known[part_name(part)]:
+                raise ValueError(f"{name} must not have the name of a built-in one, got {part_name(part)}")
         one_of("dtype", self.dtype, DTYPES)
         for name in ("iterations", "tasks", "shots", "query", "log_every"):
             put(name, whole(name, getattr(self, name), 1))
         put("steps", whole("steps", self.steps, 0))
-        alpha = self.alpha.tolist() if isinstance(self.alpha, Tensor) else self.alpha
+        alpha = self.alpha.tolist() if isinstance(self.alpha, Tensor | np.ndarray) else self.alpha
         put(
             "alpha",
             tuple(schedule("alpha", alpha, len(alpha))) if isinstance(alpha, list | tuple) else rate("alpha", alpha),
@@ -155,6 +161,10 @@ class TrainConfig:
         for name in ("method", "loss", "optimizer", "network"):
             about[name] = None if about[name] is None else part_name(about[name])
         return about | ({"network": vars(self.network)} if isinstance(self.network, MLP) else {})
+
+
+def _is_loss(loss: object) -> bool:
+    return callable(loss) and not isinstance(loss, type)
 
 
 def part_name(part: str | Part) -> str:

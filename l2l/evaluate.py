@@ -19,8 +19,8 @@ OPTIMIZERS = ("sgd", "adam")
 class Curve(NamedTuple):
     """Error of each task after 0, 1, …, steps adaptation steps: the mean squared error, or another loss."""
 
-    support: Tensor  # [steps+1, T]: on the points adapted to
-    query: Tensor  # [steps+1, T]: on unseen points, the error that matters
+    support: Tensor  # [steps+1, T], or [steps+1, R, T] of R replicas: on the points adapted to
+    query: Tensor  # in the same shape: on unseen points, the error that matters
 
 
 def adaptation_curve(
@@ -38,7 +38,7 @@ def adaptation_curve(
         support[k, i] = L(θ_i^(k); support_i)
         query[k, i]   = L(θ_i^(k); query_i)          k = 0 … steps
 
-    No autograd graph is kept.
+    No autograd graph is kept. `Run.adaptation_curve` does this with what a run was trained with.
 
     Args:
         theta: initialisation; the method's meta-parameters.
@@ -46,7 +46,7 @@ def adaptation_curve(
         alpha: learning rate of the adaptation, as for `inner_loop`.
         steps: number of adaptation steps, ≥ 0.
         optimizer: "sgd", the method's own inner loop; or "adam", which gives each task an Adam of its own.
-        loss: as for `adapt`.
+        loss: as for `adapt`, so with the network that it applies: `mse` is of the book's own.
         method: whose inner loop adapts, by name or itself. The built-in ones share theirs.
 
     Returns:

@@ -4,22 +4,23 @@
 any other method has to bring.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.func import grad, grad_and_value, vmap
 
 from l2l._validation import schedule, whole
 from l2l.net import Params, mse
-from l2l.tasks import Batch, SineBatch
+from l2l.tasks import Batch, SineBatch, tensors_of
 
 Loss = Callable[[Params, Tensor, Tensor], Tensor]  # (params, x, y) -> scalar
 InnerLoop = Callable[..., Iterator[Params]]  # (theta, x, y, *, alpha, steps, loss) -> θ^(0), …, θ^(K)
-Rate = float | Sequence[float] | Tensor  # of every inner step, or of each
+Rate = float | Sequence[float] | np.ndarray | Tensor  # of every inner step, or of each
 
 
 class MetaGrad(NamedTuple):
@@ -140,12 +141,21 @@ def maml(
     return MetaGrad(value, grads)
 
 
-def fomaml(theta: Params, batch: Batch | SineBatch, *, alpha: Rate, steps: int, loss: Loss = mse) -> MetaGrad:
+def fomaml(
+    theta: Params,
+    batch: Batch | SineBatch,
+    *,
+    alpha: Rate,
+    steps: int,
+    loss: Loss = mse,
+    inner_loop: InnerLoop = inner_loop,
+) -> MetaGrad:
     """First-order MAML: `maml` with every Jacobian I - αH_k replaced by I::
 
         g = mean_i ∇L(θ_i^(K); query_i)
 
-    Args, Returns, Raises: as for `maml`. The loss is the same; only the gradient differs.
+    Args, Returns, Raises: as for `maml`. The loss is the same; only the gradient differs. An inner loop of
+        another method takes `first_order`, and leaves the second-order term out where it is true.
 
     Source: Finn et al. (2017), section 5.2; named by Nichol et al. (2018).
     """
@@ -184,13 +194,14 @@ class Method:
     name: str
     """What a run file calls it."""
     meta_gradient: Callable[..., MetaGrad]
-    """`(theta, batch, *, alpha, steps, loss) -> MetaGrad`, with a gradient for each meta-parameter."""
+    """`(theta, batch, *, alpha, steps, loss) -> MetaGrad`, with a gradient for each meta-parameter. In training `alpha`
+    is a tensor, without axes or [n], so that another value needs no other compiled code."""
     inner_loop: InnerLoop = inner_loop
     """`(theta, x, y, *, alpha, steps, loss) -> iterator` over what `loss` takes, after 0, 1, …, `steps` steps on one
     task. Meta-test uses it, and so does whoever else adapts."""
     init: Callable[[Params, Rate], Params] = lambda params, alpha: params
     """`(params, alpha) -> theta`: from first parameters of the network to first meta-parameters, any dict of tensors of
-    one dtype."""
+    one dtype. `alpha` is the config's: a number, or a tuple with one for each step."""
 
     def __call__(
         self, theta: Params, batch: Batch | SineBatch, *, alpha: Rate, steps: int, loss: Loss = mse
@@ -233,6 +244,9 @@ def initial_gradient_norm(
 def check_batch(theta: Params, batch: Batch | SineBatch) -> None:
     """Raise unless the batch's shapes agree with one another and its dtypes with the parameters'."""
     _need_gradients()
+    tensors_of(batch)
+    if not isinstance(theta, Mapping):
+        raise TypeError(f"theta must be a dict of tensors, got {type(theta).__name__}")
     for part in ("support", "query"):
         x, y = getattr(batch, f"x_{part}"), getattr(batch, f"y_{part}")
         if min(x.ndim, y.ndim) < 2 or y.shape[:2] != x.shape[:2] or len(x) != len(batch.x_support) or x.numel() == 0:

@@ -60,6 +60,7 @@ HOUSE_STYLE: "dict[RcKeyType, Any]" = {
     "legend.frameon": False,
     "lines.linewidth": 2.0,
 }
+ERROR_LABELS = {"mse": "mean squared {} error", "cross_entropy": "{} cross-entropy"}
 BLACK, GREY, HAIRLINE = "black", "#b0b0b0", 0.8
 TITLE = {"fontsize": HOUSE_STYLE["axes.titlesize"], "fontweight": "normal", "color": BLACK}
 LEGEND = {"fontsize": HOUSE_STYLE["legend.fontsize"], "frameon": HOUSE_STYLE["legend.frameon"], "labelcolor": BLACK}
@@ -147,17 +148,25 @@ def plot_gradient_norms(histories: Mapping[str, Mapping], ax: Axes) -> None:
     ax.legend()
 
 
-def plot_adaptation_curves(curves: Mapping[str, ArrayLike], ax: Axes, *, error: str = "query") -> None:
+def plot_adaptation_curves(
+    curves: Mapping[str, ArrayLike | tuple], ax: Axes, *, error: str = "query", loss: str = "mse"
+) -> None:
     """Draw the error against the number of adaptation steps: mean with 95 % interval, and median as hollow markers.
 
     Args:
-        curves: method → errors [steps+1, T] of T tasks, as in `Curve`, or [steps+1, R, T] of R replicas on T tasks.
+        curves: method → a `Curve`, or one of its errors, [steps+1, T] of T tasks or [steps+1, R, T] of R replicas.
             Intervals are over replicas, whose tasks are the same; over tasks where there is one replica.
         ax: where to draw; its error axis becomes logarithmic.
-        error: which error it is, "query" or "support", for the label.
+        error: "query" or "support": which error is drawn, and named on the axis.
+        loss: what the error is, for the axis: "mse", "cross_entropy", or any other name.
+
+    Raises:
+        TypeError, ValueError: something else than such arrays, or another error.
     """
-    for method, values in curves.items():
-        style, values = method_style(method, ax), np.asarray(values, dtype=float)
+    if error not in ("support", "query"):
+        raise ValueError(f"error must be support or query, got {error!r}")
+    for method, curve in curves.items():
+        style, values = method_style(method, ax), np.asarray(_errors(method, curve, error), dtype=float)
         values = values.reshape(len(values), -1, values.shape[-1])  # [steps+1, R, T]
         steps = np.arange(len(values))
         plot_mean(steps, values.mean(axis=2) if values.shape[1] > 1 else values[:, 0], ax, method=method)
@@ -165,9 +174,18 @@ def plot_adaptation_curves(curves: Mapping[str, ArrayLike], ax: Axes, *, error: 
         medians, size = np.median(values, axis=(1, 2)), 7 if method == "maml" else 4
         ax.plot(steps, medians, color=style["color"], linestyle="", marker=shape, markersize=size, mfc="white")
     ax.plot([], [], color="#555555", linestyle="", label=MEDIANS_LABEL, marker="o", markerfacecolor="white")
-    ax.set(xlabel="adaptation steps", ylabel=f"mean squared {error} error", yscale="log")
+    ax.set(xlabel="adaptation steps", ylabel=ERROR_LABELS.get(loss, f"{{}} {loss}").format(error), yscale="log")
     ax.locator_params(axis="x", integer=True)
     ax.legend()
+
+
+def _errors(method: str, curve: ArrayLike | tuple, error: str) -> ArrayLike:
+    """Return one error of a curve, or the array that is one; a list of curves would be drawn with its axes mixed up."""
+    errors = getattr(curve, error, curve)
+    if isinstance(errors, list | tuple) or np.ndim(errors) not in (2, 3):
+        got = f"a {type(errors).__name__}" if isinstance(errors, list | tuple) else f"shape {np.shape(errors)}"
+        raise TypeError(f"curves must hold a Curve or an array [steps+1, T] or [steps+1, R, T], got {got} for {method}")
+    return errors
 
 
 def plot_task(x: ArrayLike, y: ArrayLike, ax: Axes, *, support: tuple[ArrayLike, ArrayLike] | None = None) -> None:

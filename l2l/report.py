@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from l2l.config import DTYPES
-from l2l.evaluate import adaptation_curve
 from l2l.methods import Rate, adapt, initial_gradient_norm
 from l2l.plots import (
     LEGEND,
@@ -52,18 +51,11 @@ def meta_test_batch(run: Run, tasks: int, shots: int, half_axis: bool = False) -
 
 def meta_test(run: Run, batch: SineBatch, *, alpha: Rate, steps: int, optimizer: str) -> dict[str, np.ndarray]:
     """Return the errors `support` and `query` [steps+1, R, T], and `gradient_norm` [R, T]."""
-    replicas = [run.replica(r) for r in range(len(run.config.seeds))]
+    curve = run.adaptation_curve(batch, alpha=alpha, steps=steps, optimizer=optimizer)
     method, _, loss, _ = run.config.parts
-    curves = [
-        adaptation_curve(theta, batch, alpha=alpha, steps=steps, optimizer=optimizer, loss=loss, method=method)
-        for theta in replicas
-    ]
-    norms = [initial_gradient_norm(theta, batch, loss, method.inner_loop) for theta in replicas]
-    return {
-        "support": torch.stack([curve.support for curve in curves], dim=1).numpy(),
-        "query": torch.stack([curve.query for curve in curves], dim=1).numpy(),
-        "gradient_norm": torch.stack(norms).numpy(),
-    }
+    thetas = [run.replica(r) for r in range(len(run.config.seeds))]
+    norms = torch.stack([initial_gradient_norm(theta, batch, loss, method.inner_loop) for theta in thetas])
+    return {"support": curve.support.numpy(), "query": curve.query.numpy(), "gradient_norm": norms.numpy()}
 
 
 def summarise(values: np.ndarray) -> dict:

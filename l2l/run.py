@@ -8,6 +8,7 @@ import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, is_dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -20,9 +21,10 @@ from torch import Tensor
 from l2l._interrupts import Interrupts
 from l2l.adam import OPTIMIZERS, Optimizer
 from l2l.config import LOSSES, OutputLoss, Part, TrainConfig, part_name
-from l2l.methods import METHODS, Method
+from l2l.evaluate import Curve, adaptation_curve
+from l2l.methods import METHODS, Method, Rate
 from l2l.net import MLP, Network, Params
-from l2l.tasks import SineTasks, TaskFamily
+from l2l.tasks import Batch, SineBatch, SineTasks, TaskFamily
 
 FORMAT, BEFORE = "l2l run 3", "l2l run 2"
 FAMILIES = {"SineTasks": SineTasks}
@@ -64,6 +66,29 @@ class Run:
             raise IndexError(f"replica must be one of {len(self.config.seeds)}, got {r}")
         return {name: p[r] for name, p in self.theta.items()}
 
+    def adaptation_curve(
+        self, batch: Batch | SineBatch, *, steps: int, alpha: Rate | None = None, optimizer: str = "sgd"
+    ) -> Curve:
+        """Adapt every replica to each task, by the run's own method, network and loss; measure after each step.
+
+        Args:
+            batch: T tasks.
+            steps: number of adaptation steps, ≥ 0.
+            alpha: learning rate of the adaptation; by default that of training.
+            optimizer: as for `l2l.adaptation_curve`.
+
+        Returns:
+            Curve of two [steps+1, R, T] tensors.
+
+        Raises:
+            TypeError, ValueError, RuntimeError: as `l2l.adaptation_curve` does.
+        """
+        method, _, loss, _ = self.config.parts
+        alpha = self.config.alpha if alpha is None else alpha
+        measure = partial(adaptation_curve, alpha=alpha, steps=steps, optimizer=optimizer, loss=loss, method=method)
+        curves = [measure(self.replica(r), batch) for r in range(len(self.config.seeds))]
+        return Curve(*(torch.stack(errors, dim=1) for errors in zip(*curves, strict=True)))
+
     def save(self, path: str | os.PathLike) -> None:
         """Write the run to one safetensors file, atomically: `path` is never half-written.
 
@@ -86,9 +111,12 @@ class Run:
         """Read a run that `save` or `train` wrote. No code in the file is ever executed.
 
         Args:
-            path: the file.
-            method, network, loss, optimizer, task_family: what it was trained with, where that doesn't come with this
-                package. The file holds their names alone.
+            path: the file. It holds the names of what it was trained with; what doesn't come with l2l is passed.
+            method: a method of one's own.
+            network: a `Network`; an `MLP` is in the file.
+            loss: a loss of one's own.
+            optimizer: an outer optimiser of one's own.
+            task_family: a family other than SineTasks.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -112,7 +140,7 @@ class Run:
 
 
 def write_run(path: str | os.PathLike, run: Run, optimizer: dict[str, Tensor] | None = None) -> None:
-    """Write a run, with the optimiser's state while it is unfinished."""
+    """Write a run, with the optimiser's state if training may go on."""
     tensors = {f"theta.{name}": p for name, p in run.theta.items()}
     tensors |= {f"history.{name}": values for name, values in run.history.items()}
     tensors |= {f"checkpoint.{i}.{name}": p for i, params in run.checkpoints.items() for name, p in params.items()}
@@ -147,7 +175,7 @@ def write_run(path: str | os.PathLike, run: Run, optimizer: dict[str, Tensor] | 
 def read_run(
     path: str | os.PathLike, parts: Mapping[str, Part | None] | None = None, family: TaskFamily | None = None
 ) -> tuple[Run, dict[str, Tensor]]:
-    """Read a run and, if it is unfinished, the optimiser's state; `parts` are those that `Run.load` was given."""
+    """Read a run and the optimiser's state, if the file has it; `parts` are those that `Run.load` was given."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no run file {path}")
     try:

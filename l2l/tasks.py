@@ -48,6 +48,16 @@ class TaskFamily(Protocol):
         """Draw a batch, on the generator's device."""
 
 
+def tensors_of(batch: Batch | SineBatch, origin: str = "batch") -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the points of a batch, or raise a TypeError unless it has them: `origin` says where it comes from."""
+    found = {field: getattr(batch, field, None) for field in Batch._fields}
+    wrong = [f"{field}: {type(x).__name__}" for field, x in found.items() if not isinstance(x, Tensor)]
+    if wrong:
+        got = ", ".join(wrong) if hasattr(batch, "x_support") else f"a {type(batch).__name__}"
+        raise TypeError(f"{origin} must be a Batch of tensors, got {got}")
+    return batch.x_support, batch.y_support, batch.x_query, batch.y_query
+
+
 F = TypeVar("F", bound=Callable)
 
 

@@ -55,13 +55,14 @@ def train(
 
     Args:
         config: what to train, and how.
-        task_family: where tasks come from; any object with a `sample` like that of `SineTasks`.
+        task_family: where tasks come from; any `TaskFamily`.
         progress: show a progress bar, in a terminal or a notebook. Or a function, to be called in place of it with
             the Run so far: before the first update, and again at least every BLOCK updates and at every entry of the
             history. An exception that it raises stops training there: `out` is written, and `train` raises it too.
         out: file for the run. Checkpoints go there too, at most one a second and one at the end, each
             written atomically in place of the one before.
-        resume: continue from `out` if it exists. On the same machine the result has the bits of an uninterrupted run.
+        resume: continue from `out` if it exists, be it unfinished or trained for fewer iterations. On the same machine
+            the result has the bits of an uninterrupted run.
         overwrite: replace what `out` holds.
         device: "cpu" or "cuda".
         compile: compile the step; by default, in runs of at least COMPILE_FROM iterations. The compiled code is kept.
@@ -88,6 +89,8 @@ def train(
         raise ValueError("resume=True needs out, the file to resume from")
     if not (str(device) == "cpu" or (str(device).startswith("cuda") and torch.cuda.is_available())):
         raise ValueError(f"device must be cpu, or cuda where there is a GPU, got {device!r}")
+    if isinstance(task_family, type) or not callable(getattr(task_family, "sample", None)):
+        raise TypeError(f"task_family must be an object with a method sample, got {task_family!r}")
     count = min(len(config.seeds), cores() if workers is None else whole("workers", workers, 1))
     with Interrupts() as interrupts, only_writer(out) if out is not None else nullcontext() as out:
         if out and out.exists() and not (resume or overwrite):
@@ -134,7 +137,7 @@ class _Saver:
     def save(self, at_most_every: float = 0.0) -> None:
         run, replicas = self.state
         if self._out is not None and time.monotonic() - self._saved_at >= at_most_every:
-            write_run(self._out, run, pack(replicas) if run.iteration < run.config.iterations else None)
+            write_run(self._out, run, pack(replicas))
             self._saved_at = time.monotonic()
 
     def __enter__(self) -> "_Saver":
@@ -166,8 +169,13 @@ def _blocks(config: TrainConfig, iteration: int) -> Iterator[Block]:
     while iteration < config.iterations:
         multiples = ((iteration // every + 1) * every for every in (BLOCK, config.log_every))
         stop = min(config.iterations, *multiples, *(i for i in config.checkpoint_at if i > iteration))
-        yield Block(stop - iteration, stop % config.log_every == 0 or stop == config.iterations)
+        yield Block(stop - iteration, _is_due(stop, config))
         iteration = stop
+
+
+def _is_due(iteration: int, config: TrainConfig) -> bool:
+    """Whether the history has an entry at this iteration."""
+    return iteration % config.log_every == 0 or iteration == config.iterations
 
 
 def _record(run: Run, replicas: Sequence[Replica], measured: Sequence[tuple[Tensor, Tensor] | None]) -> Run:
@@ -211,9 +219,15 @@ def _resume(
     parts = {name: getattr(config, name) for name in ("method", "network", "loss", "optimizer")}
     run, saved = read_run(out, parts, task_family if type(task_family) is not SineTasks else None)
     then, now = (plain(c.described() | _flat(f)) for c, f in ((run.config, run.task_family), (config, task_family)))
+    for about in (then, now):  # more iterations are welcome, and what is kept of those to come
+        about["checkpoint_at"] = [i for i in about["checkpoint_at"] if i <= run.iteration]
+    if then["iterations"] <= now["iterations"]:
+        then["iterations"] = now["iterations"]
     for name, value in now.items():
         if then.get(name) != value:
             raise ValueError(f"{out} can't be resumed: its {name} is {then.get(name)}, not {value}")
+    due = [_is_due(i, config) for i in run.history["iteration"].tolist()]
+    run = replace(run, config=config, history={name: values[due] for name, values in run.history.items()})
     if run.iteration == config.iterations:
         return run, []
     if not saved:

@@ -16,7 +16,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from l2l.config import TrainConfig, part_name
-from l2l.evaluate import adaptation_curve
 from l2l.plots import LEGEND, METHOD_STYLE, house_figure, plot_adaptation_curves, plot_mean, png_source
 from l2l.report import meta_test_batch, sines
 from l2l.run import Run
@@ -280,9 +279,7 @@ def stored_traces(configs: Sequence[TrainConfig], family: SineTasks) -> dict[str
 def query_errors(run: Run, steps: int) -> np.ndarray:
     """Return the query errors [steps+1, 1, T] of a run of one seed, on tasks that no training saw."""
     batch = meta_test_batch(run, TEST_TASKS, run.config.shots)
-    method, _, loss, _ = run.config.parts
-    curve = adaptation_curve(run.replica(0), batch, alpha=run.config.alpha, steps=steps, loss=loss, method=method)
-    return curve.query[:, None].numpy()
+    return run.adaptation_curve(batch, steps=steps).query.numpy()
 
 
 def _controls(start: TrainConfig, family: SineTasks) -> dict[str, ipywidgets.DOMWidget]:

@@ -267,7 +267,7 @@ def identified(value):
 
 @pytest.mark.parametrize(("checked", "function"), RIGHT, ids=identified)
 def test_accepts_what_is_right(checked, function, capsys):
-    checked(function)
+    checked(function, seed=0)  # by chance a kink of relu may lie within any step of finite differences
     assert "right" in capsys.readouterr().out
 
 

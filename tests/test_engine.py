@@ -18,7 +18,7 @@ from test_graph import naive_gradient, problem, recorded_step
 from l2l import SineTasks
 from l2l.engine import cache, loops, native
 from l2l.engine.graph import record
-from l2l.engine.loops import compiled, recorded, repeated
+from l2l.engine.loops import compiled, lost, recorded, repeated
 from l2l.engine.replica import rates
 from l2l.net import flatten
 from l2l.tasks import Batch
@@ -335,11 +335,33 @@ def test_what_cannot_be_recorded_is_called(monkeypatch):
     def by_value(x):
         return (x * 2 if x.sum() > 0 else x,)
 
-    with pytest.warns(RuntimeWarning, match="training is called.*can't be recorded"):
-        assert recorded([by_value], (torch.ones(2),)) == ("called", by_value)
+    function, reason = recorded([by_value], (torch.ones(2),))
+    assert function == by_value
+    with pytest.warns(RuntimeWarning, match=r"training is called.*can't be recorded: .*[.!]$"):
+        lost("training", "called", reason)
     monkeypatch.setenv("L2L_STRICT", "1")
     with pytest.raises(RuntimeError, match="can't be recorded"):
-        recorded([by_value], (torch.ones(2),))
+        lost("training", "called", reason)
+
+
+def test_what_is_recorded_must_be_a_pure_function():
+    def in_place(x):
+        return (x.mul_(2),)
+
+    def random(x):
+        return (x + torch.randn_like(x),)
+
+    def by_value_in_place(x):
+        return (x.mul_(2) if x.sum() > 0 else x,)
+
+    for function in (in_place, by_value_in_place):
+        with pytest.raises(ValueError, match="must return new tensors"):
+            recorded([function], (torch.ones(2),))
+    with pytest.raises(ValueError, match="one is random"):
+        recorded([random], (torch.ones(2),))
+    undefined, reason = recorded([lambda x: (x / 0 - x / 0,)], (torch.ones(2),))  # that is no randomness
+    assert reason is None
+    assert undefined(torch.ones(2))[0].isnan().all()
 
 
 def test_compiling_leaves_the_warnings_filters_of_others(generator, needs_compiler, empty_cache):

@@ -16,7 +16,7 @@ RULES = {name: set(READING_ORDER[:i]) for i, name in enumerate(READING_ORDER)} |
     "modules": MATHEMATICS,
     "config": MATHEMATICS,
     "_interrupts": set(),
-    "run": MATHEMATICS | {"config", "_interrupts"},
+    "run": MATHEMATICS | {"config", "evaluate", "_interrupts"},
     "evaluate": MATHEMATICS,
     "plots": {"stats"},
     "report": USED | {"plots"},

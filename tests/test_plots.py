@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from l2l import confidence_interval
+from l2l import Curve, confidence_interval
 from l2l.plots import (
     METHOD_STYLE,
     plot_adaptation_curves,
@@ -57,6 +57,33 @@ def test_adaptation_curves_show_means_and_medians(ax):
     assert drawn[1] == pytest.approx([2.0, 0.2])
     assert ax.get_ylabel() == "mean squared query error"
     assert ax.get_yscale() == "log"
+
+
+def test_a_curve_is_drawn_by_the_error_that_is_named(ax):
+    curve = Curve(torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [4.0]]))
+    plot_adaptation_curves({"maml": curve}, ax, error="support", loss="cross_entropy")
+    plot_adaptation_curves({"maml": curve}, ax, error="query")
+    drawn = [line.get_ydata().tolist() for line in ax.get_lines()]
+    assert drawn[0] == [1.0, 2.0]
+    assert [3.0, 4.0] in drawn
+
+
+@pytest.mark.parametrize(
+    ("loss", "label"), [("mse", "mean squared support error"), ("cross_entropy", "support cross-entropy"),
+                        ("huber", "support huber")]
+)  # fmt: skip
+def test_the_axis_names_the_error(ax, loss, label):
+    plot_adaptation_curves({"maml": np.ones((3, 2))}, ax, error="support", loss=loss)
+    assert ax.get_ylabel() == label
+
+
+def test_what_is_no_curve_is_refused(ax):
+    errors = torch.ones(3, 4)
+    for curves in ([errors, errors], (errors, errors), [Curve(errors, errors)], errors[0]):
+        with pytest.raises(TypeError, match="curves must hold a Curve or an array"):
+            plot_adaptation_curves({"maml": curves}, ax)
+    with pytest.raises(ValueError, match="error must be support or query"):
+        plot_adaptation_curves({"maml": errors}, ax, error="test")
 
 
 def test_intervals_are_over_replicas_where_there_are_several(ax):

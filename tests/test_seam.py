@@ -42,14 +42,15 @@ def reptile_gradient(theta, batch, *, alpha, steps, loss):
 reptile = l2l.Method("Reptile", reptile_gradient)
 
 
-def head_loop(theta, x, y, *, alpha, steps, loss):
+def head_loop(theta, x, y, *, loss, **settings):
     """ANIL: the last layer alone adapts."""
     body, head = ({n: p for n, p in theta.items() if (n in ("W3", "b3")) == last} for last in (False, True))
-    heads = l2l.inner_loop(head, x, y, alpha=alpha, steps=steps, loss=lambda head, x, y: loss(body | head, x, y))
+    heads = l2l.inner_loop(head, x, y, loss=lambda head, x, y: loss(body | head, x, y), **settings)
     return (body | head for head in heads)
 
 
 anil = l2l.Method("ANIL", partial(l2l.maml, inner_loop=head_loop), head_loop)
+first_order_anil = l2l.Method("first-order ANIL", partial(l2l.fomaml, inner_loop=head_loop), head_loop)
 
 
 def own_rates(theta, x, y, *, alpha, steps, loss):
@@ -205,13 +206,14 @@ def test_it_trains_resumes_adapts_and_is_drawn(name, tmp_path):
 
     batch = family.sample(20, 6, 30, generator=torch.Generator().manual_seed(1), dtype=torch.float32)
     method, _, loss, _ = config.parts
-    curves = [
-        l2l.adaptation_curve(whole.replica(r), batch, alpha=config.alpha, steps=4, loss=loss, method=method).query
-        for r in (0, 1)
-    ]
-    assert curves[0].shape == (5, 20)
+    curve = whole.adaptation_curve(batch, steps=4)
+    for r in (0, 1):
+        one = l2l.adaptation_curve(whole.replica(r), batch, alpha=config.alpha, steps=4, loss=loss, method=method)
+        assert torch.equal(curve.support[:, r], one.support)
+        assert torch.equal(curve.query[:, r], one.query)
+    assert curve.query.shape == (5, 2, 20)
     fig, axes = plt.subplots(1, 2)
-    plots.plot_adaptation_curves({name: torch.stack(curves, 1), "maml": torch.stack(curves, 1)}, axes[0])
+    plots.plot_adaptation_curves({name: curve, "maml": curve}, axes[0])
     plots.plot_gradient_norms({name: whole.history}, axes[1])
     assert [ax.get_legend_handles_labels()[1][0] for ax in axes] == [name, name]
     plt.close(fig)
@@ -281,6 +283,40 @@ def test_anil_agrees_with_finite_differences(small):
     torch.testing.assert_close(flatten(found.grads), differences(after, theta), rtol=1e-6, atol=1e-8)
 
 
+def test_first_order_anil_is_the_gradient_where_adaptation_ends(small):
+    loss, theta, batch = small
+    ends = []
+    for xs, ys, xq, yq in tasks_of(batch):
+        phi = descend(theta, xs, ys, loss, dict.fromkeys(theta, 0.05), 2, ("W3", "b3").__contains__)
+        ends.append(differences(lambda at, x=xq, y=yq: loss(at, x, y), phi))
+    found = first_order_anil(theta, batch, alpha=0.05, steps=2, loss=loss)
+    torch.testing.assert_close(flatten(found.grads), torch.stack(ends).mean(0), rtol=1e-6, atol=1e-8)
+    assert not torch.allclose(flatten(found.grads), flatten(anil(theta, batch, alpha=0.05, steps=2, loss=loss).grads))
+
+
+def test_a_run_adapts_by_its_own_network_loss_and_method():
+    """Against descent by hand: of a network, of a loss and of a method that are not the book's."""
+    config = l2l.TrainConfig(
+        network=l2l.MLP((1, 6, 5, 1), "tanh"), loss=nn.functional.smooth_l1_loss, method=anil, dtype="float64",
+        alpha=0.05, iterations=5, seeds=(0, 1),
+    )  # fmt: skip
+    run = l2l.train(config)
+    batch = l2l.SineTasks().sample(4, 5, 7, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+
+    def loss(params, x, y):
+        h = torch.tanh(torch.tanh(x @ params["W1"] + params["b1"]) @ params["W2"] + params["b2"])
+        return nn.functional.smooth_l1_loss(h @ params["W3"] + params["b3"], y)
+
+    for settings, rate in (({}, 0.05), ({"alpha": 0.2}, 0.2)):
+        curve = run.adaptation_curve(batch, steps=3, **settings)
+        for r in (0, 1):
+            for i, (xs, ys, xq, yq) in enumerate(tasks_of(batch)):
+                rates = dict.fromkeys(run.theta, rate)
+                phis = [descend(run.replica(r), xs, ys, loss, rates, k, ("W3", "b3").__contains__) for k in range(4)]
+                for error, x, y in ((curve.support, xs, ys), (curve.query, xq, yq)):
+                    torch.testing.assert_close(error[:, r, i], torch.stack([loss(phi, x, y) for phi in phis]))
+
+
 def test_meta_sgd_agrees_with_finite_differences(small):
     loss, params, batch = small
     theta = meta_sgd.init(params, 0.05)
@@ -334,20 +370,35 @@ def test_reptile_is_the_way_of_plain_descent(small):
     torch.testing.assert_close(flatten(found.grads), torch.stack(ways).mean(0))
 
 
-def test_a_module_is_the_dict_network_bit_for_bit(generator):
-    network = l2l.from_module(tanh_module)
+class Layer(nn.Module):
+    """What the dict network does in a layer. (`nn.Linear` keeps W transposed, and libraries round that otherwise.)"""
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.W, self.b = nn.Parameter(torch.randn(inputs, outputs) / 5), nn.Parameter(torch.randn(outputs) / 5)
+
+    def forward(self, x):
+        return x @ self.W + self.b
+
+
+@pytest.mark.parametrize("layer", [Layer, nn.Linear])
+def test_a_module_is_the_dict_network_bit_for_bit(layer, generator):
+    network = l2l.from_module(lambda: nn.Sequential(layer(1, 40), nn.Tanh(), layer(40, 9), nn.Tanh(), layer(9, 1)))
     theirs = network.init(generator, torch.float32)
     names = dict(zip(theirs, ("W1", "b1", "W2", "b2", "W3", "b3"), strict=True))
-    ours = {names[n]: p.T.contiguous() if p.ndim == 2 else p for n, p in theirs.items()}
-    x = torch.linspace(-5, 5, 30)[:, None]
-    assert torch.equal(network.apply(theirs, x), l2l.mlp(ours, x, torch.tanh))
+
+    def as_ours(params):
+        turned = params if layer is Layer else {n: p.T.contiguous() if p.ndim == 2 else p for n, p in params.items()}
+        return {names[n]: p for n, p in turned.items()}
+
     batch = l2l.SineTasks().sample(3, 5, 4, generator=generator)
-    loss = l2l.TrainConfig(network=network).parts.loss
-    found = l2l.maml(theirs, batch, alpha=0.01, steps=2, loss=loss)
-    expected = l2l.maml(ours, batch, alpha=0.01, steps=2, loss=partial(l2l.mse, activation=torch.tanh))
-    torch.testing.assert_close(found.loss, expected.loss)
-    for n, g in found.grads.items():
-        torch.testing.assert_close(g.T if g.ndim == 2 else g, expected.grads[names[n]])
+    found = l2l.maml(theirs, batch, alpha=0.01, steps=2, loss=l2l.TrainConfig(network=network).parts.loss)
+    tanh = partial(l2l.mse, activation=torch.tanh)
+    expected = l2l.maml(as_ours(theirs), batch, alpha=0.01, steps=2, loss=tanh)
+    outputs = network.apply(theirs, batch.x_query), l2l.mlp(as_ours(theirs), batch.x_query, torch.tanh)
+    same = {"rtol": 0, "atol": 0} if layer is Layer else {}
+    for one, other in (outputs, (found.loss, expected.loss), (as_ours(found.grads), expected.grads)):
+        torch.testing.assert_close(one, other, **same)
 
 
 def test_a_module_keeps_nothing_between_calls_and_leaves_the_generator_of_torch(generator):
@@ -431,6 +482,71 @@ def test_a_file_says_what_must_be_passed(tmp_path):
     assert l2l.Run.load(out, method=anil, task_family=Rotations()).task_family == Rotations()
     with pytest.raises(ValueError, match="its method is 'ANIL', not"):
         l2l.train(replace(config, method="maml"), Rotations(), out=out, resume=True)
+
+
+def drawn(change=lambda batch: batch):
+    class Changed:
+        def sample(self, tasks, shots, query, *, generator, dtype):
+            return change(l2l.SineTasks().sample(tasks, shots, query, generator=generator, dtype=dtype))
+
+    return Changed()
+
+
+def optimiser(init, update):
+    return {"optimizer": l2l.Optimizer("own", init, update)}
+
+
+def in_place(theta, g, state, rate):
+    velocity = state[0].mul_(0.9).add_(g)
+    return theta - rate * velocity, (velocity,)
+
+
+def by_any(gradient):
+    return {"method": l2l.Method("own", gradient)}
+
+
+def noisy(theta, batch, **settings):
+    found = l2l.maml(theta, batch, **settings)
+    return l2l.MetaGrad(found.loss, {n: g + torch.randn_like(g) for n, g in found.grads.items()})
+
+
+def nothing(theta):
+    return ()
+
+
+UNFIT = {  # settings, family, and what is said of them
+    "a pair for a MetaGrad": (by_any(lambda *a, **k: tuple(l2l.maml(*a, **k))), drawn(), "must be a MetaGrad, got a t"),
+    "noise in the gradient": (by_any(noisy), drawn(), "one is random"),
+    "a tuple for a Batch": ({}, drawn(lambda b: tuple(b[:4])), "Changed.sample gives must be a Batch.*got a tuple"),
+    "arrays in a Batch": ({}, drawn(lambda b: l2l.Batch(*(x.numpy() for x in b[:4]))), "x_support: ndarray"),
+    "too few tasks": ({}, drawn(lambda b: l2l.SineBatch(*(x[1:] for x in b))), r"support \[200, 6.*got \[199, 6"),
+    "too few query points": ({}, drawn(lambda b: b._replace(y_query=b.y_query[:, 1:])), "give y_query"),
+    "tasks not of the generator": (
+        {},
+        drawn(lambda b: b._replace(y_query=torch.rand_like(b.y_query))),
+        "the same tasks",
+    ),
+    "a class for a family": ({}, l2l.SineTasks, "an object with a method sample"),
+    "no family": ({}, 3, "an object with a method sample"),
+    "labels beyond the outputs": ({"network": l2l.MLP((2, 3, 2)), "loss": "cross_entropy"}, Blobs(), "must be below 2"),
+    "no state after an update": (optimiser(nothing, lambda t, g, s, r: t - r * g), drawn(), "update of own must give"),
+    "a state that grows": (optimiser(nothing, lambda t, g, s, r: (t - r * g, (g,))), drawn(), "keep shapes and dtypes"),
+    "a bare tensor as state": (optimiser(torch.zeros_like, lambda t, g, s, r: (t, s)), drawn(), "a tuple of tensors"),
+    "a number as state": (optimiser(lambda t: (0,), lambda t, g, s, r: (t, s)), drawn(), "a tuple of tensors"),
+    "no state": (optimiser(lambda t: None, lambda t, g, s, r: (t, s)), drawn(), "a tuple of tensors, got None"),
+    "an optimiser in place": (optimiser(lambda t: (torch.zeros_like(t),), in_place), drawn(), "must return new tensor"),
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_parts_that_do_not_fit_are_refused_before_training(name, tmp_path):
+    settings, family, message = UNFIT[name]
+    looked = []
+    config = l2l.TrainConfig(**QUICK | settings, iterations=5)
+    with pytest.raises((TypeError, ValueError), match=message):
+        l2l.train(config, family, out=tmp_path / "run.safetensors", progress=looked.append)
+    assert not looked
+    assert not list(tmp_path.iterdir())
 
 
 WRONG = {

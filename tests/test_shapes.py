@@ -255,7 +255,12 @@ TABLE = {
         p("[steps+1, T]", *L.adaptation_curve(w.theta, w.batch, optimizer=optimizer, **w.settings))
         for optimizer in ("sgd", "adam")
     ],
-    "Curve": lambda w: [p("[steps+1, T]", *L.adaptation_curve(w.flat_theta, w.flat, **w.settings))],
+    "Curve": lambda w: [
+        p("[steps+1, T]", *L.adaptation_curve(w.flat_theta, w.flat, **w.settings)),
+        p("[steps+1, R, T]", *w.run.adaptation_curve(w.batch, **w.settings)),
+    ],
+    "Run.adaptation_curve": lambda w: [p("[steps+1, R, T]", *w.run.adaptation_curve(w.batch, **w.settings))],
+    "Method": lambda w: [p("[n]", w.settings["alpha"])],
     "confidence_interval": lambda w: [
         p("[..., N]", values := torch.rand(T, Q, N, dtype=w.dtype), rest=(T, Q)),
         p("[...]", *L.confidence_interval(values), rest=(T, Q), dtype="float64"),

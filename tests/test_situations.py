@@ -358,7 +358,7 @@ def interrupt_at_every_line(folder):
     """Interrupt a training at each line of ours that it runs, one after the other; then let it go on to the end."""
     folder, out = Path(folder), Path(folder) / "run"
     training.SAVE_EVERY = 0.0  # after every block
-    l2l.engine.workers.recorded = lambda forms, example: ("called", forms[-1])  # recording has its own test
+    l2l.engine.workers.recorded = lambda forms, example: (forms[-1], None)  # recording has its own test
     config = replace(SMALL, method="pretrain", steps=0, tasks=2, sizes=(1, 2, 1), iterations=4, log_every=2)
     files = {str(Path(l2l.__file__).parent / name) for name in ("training.py", "run.py", "_interrupts.py")}
     files.add(l2l.engine.workers.__file__)
@@ -593,24 +593,24 @@ def test_a_cache_from_which_nothing_may_be_run_falls_back_to_a_copy(kept, key, m
     assert left(kept)[1] == []
 
 
-def test_a_path_that_torch_does_not_quote_is_named_with_the_words_of_the_compiler(tmp_path, monkeypatch):
+def test_a_path_that_torch_does_not_quote_is_named_with_the_words_of_the_compiler(tmp_path):
+    """In a process of its own, as torch goes on using a folder that it has found."""
     (odd := tmp_path / "it's a folder").mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(odd))
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(odd / "torch"))
-    monkeypatch.setattr(cache, "user_cache_path", lambda name: tmp_path / name)
-    step, one = torch.fx.symbolic_trace(lambda theta, x: (theta - x, x.sum())), torch.ones(3)
-    reason = why_unavailable(lambda: native.NativeLoop(step, (one,), (), (one,)))
-    if reason is not None:  # a torch that quotes them has nothing to tell
-        assert re.search("error|not found|cannot find|No such", reason)
-        assert repr(str(odd)) in reason
-
-
-def why_unavailable(make):
-    try:
-        make()
-    except native.Unavailable as reason:
-        return str(reason)
-    return None
+    make = """if True:
+        import torch
+        from l2l.engine import native
+        step, one = torch.fx.symbolic_trace(lambda theta, x: (theta - x, x.sum())), torch.ones(3)
+        try:
+            native.NativeLoop(step, (one,), (), (one,))
+        except native.Unavailable as reason:
+            print(reason)
+    """
+    places = {"TMPDIR": str(odd), "TORCHINDUCTOR_CACHE_DIR": str(odd / "torch"), "XDG_CACHE_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", make], env=os.environ | places, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    if done.stdout:  # a torch that quotes them has nothing to tell
+        assert re.search("error|not found|cannot find|No such", done.stdout)
+        assert repr(str(odd)) in done.stdout
 
 
 # Two writers

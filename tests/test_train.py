@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+import l2l
 import l2l.engine.workers
 from l2l import (
     METHODS,
@@ -318,6 +319,19 @@ def test_interruption_keeps_a_checkpoint_and_resume_continues(tmp_path, monkeypa
     assert_same(train(config, out=out, resume=True), uninterrupted)
 
 
+def test_resume_trains_for_longer(tmp_path):
+    """To the bits of one that was asked for more from the start; what was logged at the earlier end alone goes."""
+    out, short = tmp_path / "run.safetensors", replace(SMALL, checkpoint_at=(0, 10))
+    train(short, out=out)
+    longer = replace(SMALL, iterations=110, checkpoint_at=(0, 10, 100))
+    assert_same(train(longer, out=out, resume=True), train(longer))
+    assert_same(Run.load(out), train(longer))
+    with pytest.raises(ValueError, match="its iterations is 110, not 60"):
+        train(short, out=out, resume=True)
+    with pytest.raises(ValueError, match=r"its checkpoint_at is \[0, 10, 100\], not \[0, 10, 50, 100\]"):
+        train(replace(longer, iterations=150, checkpoint_at=(0, 10, 50, 100)), out=out, resume=True)
+
+
 def test_resume_needs_the_same_config(tmp_path):
     out = tmp_path / "run.safetensors"
     train(SMALL, out=out)
@@ -408,7 +422,9 @@ def test_sigkill_then_resume_gives_the_same_bits(tmp_path, place):
 @pytest.mark.parametrize(
     ("setting", "error", "message"),
     [
-        ({"method": "reptile"}, ValueError, "method must be one of maml, fomaml, pretrain, got 'reptile'"),
+        ({"method": "reptile"}, ValueError, "method must be one of maml, fomaml, pretrain, or a Method, got 'reptile'"),
+        ({"method": l2l.fomaml}, TypeError, "method must be one of maml, fomaml, pretrain, or a Method, got <function"),
+        ({"method": l2l.Method("maml", l2l.fomaml)}, ValueError, "method must not have the name of a built-in one"),
         ({"iterations": 0}, ValueError, "iterations must be at least 1, got 0"),
         ({"tasks": 0}, ValueError, "tasks must be at least 1"),
         ({"shots": -3}, ValueError, "shots must be at least 1, got -3"),
@@ -423,8 +439,11 @@ def test_sigkill_then_resume_gives_the_same_bits(tmp_path, place):
         ({"sizes": (1,)}, ValueError, "sizes must name an input and an output width"),
         ({"network": "resnet"}, TypeError, "network must be an MLP or a Network"),
         ({"network": MLP(), "sizes": (1, 3, 1)}, ValueError, "sizes must be left out"),
-        ({"loss": "hinge"}, ValueError, "loss must be one of mse, cross_entropy, got 'hinge'"),
-        ({"optimizer": "lion"}, ValueError, "optimizer must be one of adam, got 'lion'"),
+        ({"loss": "hinge"}, ValueError, "loss must be one of mse, cross_entropy, or a function .*, got 'hinge'"),
+        ({"loss": torch.nn.MSELoss}, TypeError, "loss must be one of .* or a function .*, got <class"),
+        ({"loss": l2l.mse}, ValueError, "loss must not have the name of a built-in one, got mse"),
+        ({"optimizer": "lion"}, ValueError, "optimizer must be one of adam, or an Optimizer, got 'lion'"),
+        ({"optimizer": torch.optim.SGD}, TypeError, "optimizer must be one of adam, or an Optimizer, got <class"),
         ({"alpha": (0.1, -0.1)}, ValueError, "each of alpha must be a finite number, not negative, got -0.1"),
         ({"alpha": ()}, ValueError, "alpha must hold at least one rate"),
         ({"sizes": 40}, TypeError, "sizes must be a sequence"),

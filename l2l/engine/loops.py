@@ -46,15 +46,34 @@ def repeated(step: Function, rates: State = ()) -> Loop:
     return loop
 
 
-def recorded(forms: Sequence[Function], example: State) -> tuple[str, Function]:
-    """Record the first form of a step that can be: ("recorded", its graph), or ("called", the last form itself)."""
+def recorded(forms: Sequence[Function], example: State) -> tuple[Function, Unavailable | None]:
+    """Record the first form of a function that can be; where none can, return the last one itself, and why.
+
+    Raises:
+        ValueError: it is no pure function.
+    """
+    kept = tuple(x.clone() for x in example)
+    function, reason = _first_recorded(forms, example)
+    with torch.no_grad():
+        results = function(*example), function(*example)
+    if not _same(example, kept):
+        raise ValueError("the method and the optimiser must return new tensors, and one changes those that it is given")
+    if not _same(*results):
+        raise ValueError("the method and the optimiser must be functions of what they are given, and one is random")
+    return function, reason
+
+
+def _first_recorded(forms: Sequence[Function], example: State) -> tuple[Function, Unavailable | None]:
     for form in forms:
         try:
-            return "recorded", record(form, *example)
+            return record(form, *example), None
         except Unavailable as error:
             reason = error
-    lost("called", reason)
-    return "called", forms[-1]
+    return forms[-1], reason
+
+
+def _same(these: State, those: State) -> bool:
+    return all(torch.allclose(x, y, rtol=0, atol=0, equal_nan=True) for x, y in zip(these, those, strict=True))
 
 
 def compiled(step: GraphModule, state: State, rates: State, batch: State) -> Engine:
@@ -77,13 +96,13 @@ def compiled(step: GraphModule, state: State, rates: State, batch: State) -> Eng
                 raise
             return Engine("native", lambda: native.one(rates), True)
         except Unavailable as reason:
-            lost("compiled", reason)
+            lost("training", "compiled", reason)
     try:
         loop = repeated(compile_step(step, (*state, *rates, *batch)), rates)
         verify(loop, step, state, rates, batch)
         return Engine("compiled", lambda: loop, False)
     except Unavailable as reason:
-        lost("recorded", reason)
+        lost("training", "recorded", reason)
         return Engine("recorded", lambda: repeated(step, rates), False)
 
 
@@ -105,13 +124,13 @@ def verify(loop: Loop, step: Function, state: State, rates: State, batch: State)
             raise Unavailable(f"it differs from the recorded step by {off:.1e}, where rounding explains {most:.1e}")
 
 
-def lost(engine: str, reason: Exception) -> None:
-    """Say that training falls back to this engine, and why; raise if L2L_STRICT is 1.
+def lost(what: str, engine: str, reason: Exception) -> None:
+    """Say that training, or another part, falls back to this engine, and why; raise if L2L_STRICT is 1.
 
     Raises:
         RuntimeError: in place of the warning.
     """
-    message = f"training is {engine} and so several times slower, as a faster engine isn't available: {reason}"
+    message = f"{what} is {engine} and so several times slower, as a faster engine isn't available: {reason}"
     if os.environ.get("L2L_STRICT") == "1":
         raise RuntimeError(message) from reason
     warnings.warn(message, RuntimeWarning, stacklevel=2)

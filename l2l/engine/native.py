@@ -50,7 +50,7 @@ def reasons(what: str) -> Iterator[None]:
     except Exception as error:  # of any type: of torch, of the compiler, of what surrounds it
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         of_compiler = [line for line in lines if re.search(r"\berror:|not found|No such file", line)]
-        reason = (of_compiler or lines or [type(error).__name__])[0]
+        reason = re.split(r"(?<=[.!?])\s", (of_compiler or lines or [type(error).__name__])[0])[0]  # a sentence
         odd = [path for path in (tempfile.gettempdir(), torch.__path__[0]) if re.search(r"[\s'\"]", path)]
         hint = f" (torch gives the compiler paths unquoted, and one is {odd[0]!r})" if of_compiler and odd else ""
         raise Unavailable(f"{what}: {reason[:300]}{hint}") from error

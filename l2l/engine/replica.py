@@ -13,7 +13,7 @@ from l2l.engine.graph import Function
 from l2l.engine.loops import Loop
 from l2l.methods import MetaGrad, Rate, initial_gradient_norm
 from l2l.net import Params, flatten, unflatten
-from l2l.tasks import TRAIN, Batch, TaskFamily, stream
+from l2l.tasks import TRAIN, Batch, TaskFamily, stream, tensors_of
 
 Sample = Callable[[int, torch.Generator], tuple[Tensor, ...]]  # (updates, generator) -> fields [updates, T, …]
 
@@ -28,8 +28,15 @@ class Replica(NamedTuple):
 
 def first_replica(seed: int, config: TrainConfig, device: str | torch.device) -> Replica:
     """Return the replica of a seed before training: the seed fixes its parameters and its stream of tasks."""
-    theta = flatten(config.initial_parameters(seed)).to(device)
-    return Replica(theta, tuple(config.parts.optimizer.init(theta)), stream(TRAIN, seed).get_state())
+    theta, optimizer = flatten(config.initial_parameters(seed)).to(device), config.parts.optimizer
+    state = optimizer.init(theta)
+    if not _is_state(state):
+        raise TypeError(f"init of {optimizer.name} must give a tuple of tensors, got {state!r}")
+    return Replica(theta, tuple(state), stream(TRAIN, seed).get_state())
+
+
+def _is_state(state: object) -> bool:
+    return isinstance(state, tuple | list) and all(isinstance(x, Tensor) for x in state)
 
 
 def rates(config: TrainConfig, device: str | torch.device) -> tuple[Tensor, Tensor]:
@@ -43,18 +50,41 @@ def make_step(config: TrainConfig, like: Params, fixed: bool = False) -> Functio
 
     With `fixed` the rates are the config's numbers, whatever is given: for a method that can't do with tensors.
     """
-    optimizer = config.parts.optimizer
+    gradient, update = make_gradient(config, like, fixed), make_update(config, fixed)
 
     def step(theta: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
         *before, alpha, beta, x_support, y_support, x_query, y_query = others
-        rates = (config.alpha, config.beta) if fixed else (alpha, beta)
-        batch = Batch(x_support, y_support, x_query, y_query)
-        loss, grads = _meta_gradient(config, unflatten(theta, like), batch, rates[0])
-        gradient = flatten({name: grads[name] for name in like})
-        theta, state = optimizer.update(theta, gradient, tuple(before), rates[1])
-        return theta, *state, loss
+        grads, loss = gradient(theta, alpha, x_support, y_support, x_query, y_query)
+        return *update(theta, *before, beta, grads), loss
 
     return step
+
+
+def make_gradient(config: TrainConfig, like: Params, fixed: bool = False) -> Function:
+    """Return lines 4 to 10 as a function: (theta [P], alpha, *batch) -> (meta-gradient [P], loss)."""
+
+    def gradient(theta: Tensor, alpha: Tensor, *batch: Tensor) -> tuple[Tensor, Tensor]:
+        loss, grads = _meta_gradient(config, unflatten(theta, like), Batch(*batch), config.alpha if fixed else alpha)
+        return flatten({name: grads[name] for name in like}), loss
+
+    return gradient
+
+
+def make_update(config: TrainConfig, fixed: bool = False) -> Function:
+    """Return line 11 as a function: (theta [P], *state, beta, meta-gradient [P]) -> (theta, *state)."""
+    optimizer = config.parts.optimizer
+
+    def update(theta: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+        *before, beta, grads = others
+        after = optimizer.update(theta, grads, tuple(before), config.beta if fixed else beta)
+        if not (isinstance(after, tuple) and len(after) == 2 and _is_state(after[1])):
+            raise TypeError(f"update of {optimizer.name} must give (new theta, new state), got {type(after).__name__}")
+        found, expected = ([(tuple(x.shape), x.dtype) for x in (v, *s)] for v, s in (after, (theta, before)))
+        if found != expected:
+            raise ValueError(f"update of {optimizer.name} must keep shapes and dtypes, {expected}, got {found}")
+        return after[0], *after[1]
+
+    return update
 
 
 def make_measure(config: TrainConfig, like: Params, fixed: bool = False) -> Function:
@@ -72,6 +102,8 @@ def make_measure(config: TrainConfig, like: Params, fixed: bool = False) -> Func
 def _meta_gradient(config: TrainConfig, theta: Params, batch: Batch, alpha: Rate) -> MetaGrad:
     method, _, loss, _ = config.parts
     found = method(theta, batch, alpha=alpha, steps=config.steps, loss=loss)
+    if not isinstance(found, MetaGrad):
+        raise TypeError(f"the meta-gradient of {method.name} must be a MetaGrad, got a {type(found).__name__}")
     shapes = {name: p.shape for name, p in theta.items()}
     if {name: g.shape for name, g in found.grads.items()} != shapes or found.loss.shape != ():
         raise ValueError(
@@ -81,18 +113,42 @@ def _meta_gradient(config: TrainConfig, theta: Params, batch: Batch, alpha: Rate
     return found
 
 
+def draw(
+    family: TaskFamily, config: TrainConfig, tasks: int, generator: torch.Generator, device: str | torch.device
+) -> tuple[Tensor, ...]:
+    """Draw tasks of the config's shape.
+
+    Raises:
+        TypeError, ValueError: they are none.
+    """
+    batch = family.sample(tasks, config.shots, config.query, generator=generator, dtype=DTYPES[config.dtype])
+    points = tensors_of(batch, f"what {type(family).__name__}.sample gives")
+    for field, x in zip(Batch._fields, points, strict=True):
+        expected = tasks, config.shots if field.endswith("support") else config.query
+        if x.shape[:2] != expected:
+            raise ValueError(f"{type(family).__name__}.sample must give {field} {[*expected, '…']}, got {[*x.shape]}")
+    return tuple(x.to(device).contiguous() for x in points)
+
+
+def check_labels(config: TrainConfig, x: Tensor, y: Tensor) -> None:
+    """Raise a ValueError if a label on a batch has no output of the network."""
+    if config.loss == "cross_entropy" and not y.is_floating_point():
+        network = config.parts.network
+        outputs = network.apply(network.init(torch.Generator().manual_seed(0), x.dtype), x[0]).shape[-1]
+        if y.max() >= outputs:
+            raise ValueError(f"labels must be below {outputs}, the number of the network's outputs, got {int(y.max())}")
+
+
 def sampler(family: TaskFamily, config: TrainConfig, device: str | torch.device) -> Sample:
     """Return the function that draws meta-batches in the order of the stream, however many at once."""
 
-    def draw(tasks: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-        dtype = DTYPES[config.dtype]
-        batch = family.sample(tasks, config.shots, config.query, generator=generator, dtype=dtype)
-        return tuple(getattr(batch, field).to(device).contiguous() for field in Batch._fields)
+    def some(tasks: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        return draw(family, config, tasks, generator, device)
 
     def sample(updates: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         if getattr(family.sample, "by_rows", False):
-            return tuple(x.unflatten(0, (updates, config.tasks)) for x in draw(updates * config.tasks, generator))
-        return tuple(map(torch.stack, zip(*(draw(config.tasks, generator) for _ in range(updates)), strict=True)))
+            return tuple(x.unflatten(0, (updates, config.tasks)) for x in some(updates * config.tasks, generator))
+        return tuple(map(torch.stack, zip(*(some(config.tasks, generator) for _ in range(updates)), strict=True)))
 
     return sample
 

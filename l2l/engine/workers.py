@@ -12,10 +12,20 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule
 
-from l2l.config import DTYPES, HELD_OUT_TASKS, TrainConfig
-from l2l.engine.loops import Loop, compiled, recorded, repeated
-from l2l.engine.replica import Replica, advance, first_replica, make_measure, make_step, rates, sampler
-from l2l.tasks import HELD_OUT, TRAIN, Batch, TaskFamily, stream
+from l2l.config import HELD_OUT_TASKS, TrainConfig
+from l2l.engine.loops import Loop, compiled, lost, recorded, repeated
+from l2l.engine.replica import (
+    Replica,
+    advance,
+    check_labels,
+    draw,
+    first_replica,
+    make_measure,
+    make_step,
+    rates,
+    sampler,
+)
+from l2l.tasks import HELD_OUT, TRAIN, TaskFamily, stream
 
 
 class Block(NamedTuple):
@@ -46,16 +56,21 @@ class Workers:
     def __init__(self, config: TrainConfig, family: TaskFamily, device: str | torch.device, count: int):
         start, like = first_replica(config.seeds[0], config, device), config.initial_parameters(config.seeds[0])
         self._sample = sampler(family, config, device)
-        held_out = family.sample(
-            HELD_OUT_TASKS, config.shots, config.query, generator=stream(HELD_OUT, 0), dtype=DTYPES[config.dtype]
-        )
-        self._held_out = tuple(getattr(held_out, field).to(device) for field in Batch._fields)
+        self._held_out = draw(family, config, HELD_OUT_TASKS, stream(HELD_OUT, 0), device)
+        check_labels(config, *self._held_out[:2])
         self._state, self._rates = (start.theta, *start.state), rates(config, device)
-        self._batch = tuple(x[0].clone() for x in self._sample(1, stream(TRAIN, config.seeds[0])))
+        self._batch, again = (
+            tuple(x[0].clone() for x in self._sample(1, stream(TRAIN, config.seeds[0]))) for _ in range(2)
+        )
+        if not all(map(torch.equal, self._batch, again)):
+            raise ValueError(f"{family!r} must draw the same tasks from the same generator, and draws others")
         example = *self._state, *self._rates, *self._batch
-        self.engine, self._step = recorded([make_step(config, like, fixed) for fixed in (False, True)], example)
+        self._step, reason = recorded([make_step(config, like, fixed) for fixed in (False, True)], example)
         example = start.theta, self._rates[0], *self._held_out
-        _, self._measure = recorded([make_measure(config, like, fixed) for fixed in (False, True)], example)
+        self._measure, of_measure = recorded([make_measure(config, like, fixed) for fixed in (False, True)], example)
+        if found := reason or of_measure:
+            lost("training" if reason else "measuring", "called", found)
+        self.engine = "called" if reason else "recorded"
         # Until it is compiled, Python's lock lets only one thread work at a time.
         self._loops = self._some(1, lambda: repeated(self._step, self._rates))
         self._count = count
@@ -72,7 +87,7 @@ class Workers:
 
     def compile(self) -> None:
         """Compile the step for every worker, as far as that works here."""
-        if isinstance(self._step, GraphModule):  # it could be recorded
+        if isinstance(self._step, GraphModule):
             self.engine, one, parallel = compiled(self._step, self._state, self._rates, self._batch)
             self._loops = self._some(self._count if parallel else 1, one)
 
