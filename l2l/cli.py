@@ -16,7 +16,7 @@ from l2l.config import TrainConfig, part_name
 from l2l.evaluate import OPTIMIZERS
 from l2l.methods import METHODS
 from l2l.run import Run, check_writable
-from l2l.training import train
+from l2l.training import SHARDS, speaks, train
 
 DIVERGED, WRONG, BAD_INPUT, INTERRUPTED = 1, 1, 2, 130
 MOST_SEEDS = 10_000  # in one range; more is a slip of the pen
@@ -89,6 +89,7 @@ def parser() -> argparse.ArgumentParser:
     t.add_argument(
         "--workers", type=int, metavar="X", help="threads, each on a seed of its own (default: one for each core)"
     )
+    t.add_argument("--shard", choices=SHARDS, default="seeds", help="what processes divide, if torchrun starts several")
     t.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
 
     e = commands.add_parser(
@@ -143,8 +144,10 @@ def run_train(args: argparse.Namespace) -> None:
     }
     config, start = TrainConfig(**given), time.monotonic()
     where = {"out": args.out, "resume": args.resume, "overwrite": args.overwrite}
-    run = train(config, **where, device=args.device, workers=args.workers)
+    run = train(config, **where, device=args.device, workers=args.workers, shard=args.shard)
     losses = run.history["loss"].mean(dim=1).tolist()
+    if not speaks():
+        return
     say(
         f"{config.method}: {config.iterations:,} iterations, {len(config.seeds)} seed{'s' * (len(config.seeds) > 1)}, "
         f"{run.engine}, {time.monotonic() - start:.1f} s; loss on held-out tasks {losses[0]:.3f} → {losses[-1]:.3f}"
@@ -217,15 +220,18 @@ def main(argv: list[str] | None = None) -> int:
             sys.stdout.flush()  # what can't be written is told here, and not when Python ends
         return status
     except FloatingPointError as error:
-        note(f"l2l: {error}")
+        if speaks():
+            note(f"l2l: {error}")
         return DIVERGED
     except BrokenPipeError:  # the reader of our output has seen enough
         sys.stdout = None
         return 0
     except (ValueError, TypeError, OSError, RuntimeError, MemoryError, OverflowError) as error:
-        note(f"l2l: {str(error).strip().partition(chr(10))[0] or type(error).__name__}")
+        if speaks(error):
+            note(f"l2l: {str(error).strip().partition(chr(10))[0] or type(error).__name__}")
         return BAD_INPUT
     except KeyboardInterrupt:
         resumable = args.command == "train" and args.out
-        note("l2l: interrupted" + ("; --resume continues" if resumable else ""))
+        if speaks():
+            note("l2l: interrupted" + ("; --resume continues" if resumable else ""))
         return INTERRUPTED

@@ -7,17 +7,19 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from l2l._interrupts import Interrupts
-from l2l._validation import whole
+from l2l._validation import one_of, whole
 from l2l.config import TrainConfig
+from l2l.engine.distributed import RankLost, ranks
 from l2l.engine.replica import Replica, first_replica, pack, unpack
 from l2l.engine.workers import Advanced, Block, Workers, cores, one_thread
 from l2l.net import flatten, unflatten
@@ -30,6 +32,9 @@ this run or the next; a shorter run replays the recorded step. The number of see
 its solo run are computed alike."""
 BLOCK = 250
 """Updates between two looks at progress, divergence and the clock."""
+SHARDS = "seeds", "tasks"
+MADE = "theta", "history", "checkpoints", "iteration", "engine"
+"""Fields of a run that training makes."""
 SAVE_EVERY = 1.0
 """Least time between two checkpoints on disk, in seconds."""
 
@@ -45,6 +50,7 @@ def train(
     device: str | torch.device = "cpu",
     compile: bool | None = None,
     workers: int | None = None,
+    shard: str = "seeds",
 ) -> Run:
     """Train a method on a stream of tasks, one replica for each seed::
 
@@ -71,6 +77,9 @@ def train(
             engine isn't available, a warning says why, once; with L2L_STRICT=1 in the environment it is an error.
         workers: threads that advance replicas side by side; by default as many as there are cores and seeds.
             A replica is advanced by one thread alone: at these sizes more are slower.
+        shard: what the processes divide that `torchrun` started, each of which calls this function: "seeds", with the
+            bits of one process; or "tasks", those of every meta-batch, with its result but for rounding, for a method
+            whose meta-gradient is a mean over tasks. The first of them writes `out` and shows progress.
 
     Returns:
         Run, with tensors on the CPU.
@@ -81,7 +90,8 @@ def train(
         OSError: `out` can't be written, is written by another training, or exists and neither `resume` nor `overwrite`
             is set (FileExistsError).
         FloatingPointError: the loss or a parameter became infinite or undefined; `out` keeps the state before.
-        RuntimeError: L2L_STRICT is 1 and a fast engine isn't available.
+        RuntimeError: L2L_STRICT is 1 and a fast engine isn't available; or another process, which the message names,
+            has stopped.
 
     Source: Finn et al. (2017), algorithm 2; Adam as outer optimiser as in its released code.
     """
@@ -91,30 +101,37 @@ def train(
         raise ValueError(f"device must be cpu, or cuda where there is a GPU, got {device!r}")
     if isinstance(task_family, type) or not callable(getattr(task_family, "sample", None)):
         raise TypeError(f"task_family must be an object with a method sample, got {task_family!r}")
-    count = min(len(config.seeds), cores() if workers is None else whole("workers", workers, 1))
-    with Interrupts() as interrupts, only_writer(out) if out is not None else nullcontext() as out:
-        if out and out.exists() and not (resume or overwrite):
-            raise FileExistsError(f"out exists, {out}: resume continues its training, overwrite replaces it")
-        replicas: list[Replica] = []
-        run = Run(config, {}, {}, {}, task_family, 0)
-        if resume and out and out.exists():
-            run, replicas = _resume(out, config, task_family, device)
-            if run.iteration == config.iterations:
-                return run
+    one_of("shard", shard, SHARDS)
+    count = cores() if workers is None else whole("workers", workers, 1)
+    with Interrupts() as interrupts, ExitStack() as stack, ranks(shard, device) as group:
+        if group.shard == "tasks" and config.tasks < group.size:
+            raise ValueError(f"tasks must be at least {group.size}, one for each process, got {config.tasks}")
+
+        def begin() -> tuple[Path | None, dict[str, Any], dict[str, Tensor]]:
+            path = stack.enter_context(only_writer(out)) if out is not None else None
+            return path, *_found(path, config, task_family, resume, overwrite)
+
+        path, found, saved = group.first(begin)
+        path, progress = (path, progress) if group.rank == 0 else (None, False)
+        run = Run(config, task_family=task_family, **found)
+        if run.iteration == config.iterations:
+            return run
         with one_thread(), _progress_bar(config, run, progress) as bar:
             with interrupts.let_through(), _plain_modes(device):
-                pool = Workers(config, task_family, device, count)
-                if not replicas:
-                    replicas = [first_replica(seed, config, device) for seed in config.seeds]
-                    run = _record(run, replicas, [pool.measure(replica) for replica in replicas])
-            with pool, _Saver(out, run, replicas) as saver, interrupts.let_through():
+                pool = Workers(config, task_family, group.device, group.threads(config.seeds, count), group)
+                if saved:
+                    replicas = unpack(flatten(run.theta, axes=1), saved, group.device)
+                else:
+                    replicas = [first_replica(seed, config, group.device) for seed in config.seeds]
+                    run = _record(run, replicas, group.gather([pool.measure(own) for own in group.own(replicas)]))
+            with pool, _Saver(path, run, replicas) as saver, interrupts.let_through():
                 _report(progress, run)
                 if compile or (compile is None and config.iterations >= COMPILE_FROM):
                     bar.set_postfix_str("compiling")
-                    with _plain_modes(device):
+                    with _plain_modes(device), group.one_after_the_first():
                         pool.compile()
                 run = _with_engine(run, pool.engine)
-                for advanced in pool.advance(replicas, _blocks(config, run.iteration)):
+                for advanced in map(group.gather, pool.advance(group.own(replicas), _blocks(config, run.iteration))):
                     _check_finite(advanced, run)
                     replicas, losses = [a.replica for a in advanced], [a.losses for a in advanced]
                     measured = [a.measured for a in advanced]
@@ -126,6 +143,19 @@ def train(
                     saver.save(at_most_every=SAVE_EVERY)
                     _report(progress, run)
     return run
+
+
+def _found(
+    out: Path | None, config: TrainConfig, family: TaskFamily, resume: bool, overwrite: bool
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return what training begins with, fields of the run and the optimiser's state: those in `out`, or nothing."""
+    if out and out.exists():
+        if resume:
+            run, saved = _resume(out, config, family)
+            return {name: getattr(run, name) for name in MADE}, saved
+        if not overwrite:
+            raise FileExistsError(f"out exists, {out}: resume continues its training, overwrite replaces it")
+    return {"theta": {}, "history": {}, "checkpoints": {}, "iteration": 0}, {}
 
 
 class _Saver:
@@ -173,6 +203,13 @@ def _blocks(config: TrainConfig, iteration: int) -> Iterator[Block]:
         iteration = stop
 
 
+def speaks(error: BaseException | None = None) -> bool:
+    """Whether this process is to say what happened: the first that torchrun started, or the first that is left."""
+    if isinstance(error, RankLost):
+        return error.first
+    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ["RANK"] == "0"
+
+
 def _is_due(iteration: int, config: TrainConfig) -> bool:
     """Whether the history has an entry at this iteration."""
     return iteration % config.log_every == 0 or iteration == config.iterations
@@ -213,9 +250,7 @@ def _check_finite(advanced: list[Advanced], run: Run) -> None:
         )
 
 
-def _resume(
-    out: str | os.PathLike, config: TrainConfig, task_family: TaskFamily, device: str | torch.device
-) -> tuple[Run, list[Replica]]:
+def _resume(out: Path, config: TrainConfig, task_family: TaskFamily) -> tuple[Run, dict[str, Tensor]]:
     parts = {name: getattr(config, name) for name in ("method", "network", "loss", "optimizer")}
     run, saved = read_run(out, parts, task_family if type(task_family) is not SineTasks else None)
     then, now = (plain(c.described() | _flat(f)) for c, f in ((run.config, run.task_family), (config, task_family)))
@@ -228,11 +263,9 @@ def _resume(
             raise ValueError(f"{out} can't be resumed: its {name} is {then.get(name)}, not {value}")
     due = [_is_due(i, config) for i in run.history["iteration"].tolist()]
     run = replace(run, config=config, history={name: values[due] for name, values in run.history.items()})
-    if run.iteration == config.iterations:
-        return run, []
-    if not saved:
+    if not saved and run.iteration < config.iterations:
         raise ValueError(f"{out} can't be resumed: it holds no state of the optimiser, as train writes it")
-    return run, unpack(flatten(run.theta, axes=1), saved, device)
+    return run, saved
 
 
 def _flat(family: TaskFamily) -> dict:

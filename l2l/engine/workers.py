@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from queue import SimpleQueue
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.fx import GraphModule
 
 from l2l.config import HELD_OUT_TASKS, TrainConfig
+from l2l.engine.distributed import Ranks
 from l2l.engine.loops import Loop, compiled, lost, recorded, repeated
 from l2l.engine.replica import (
     Replica,
@@ -20,8 +22,10 @@ from l2l.engine.replica import (
     check_labels,
     draw,
     first_replica,
+    make_gradient,
     make_measure,
     make_step,
+    make_update,
     rates,
     sampler,
 )
@@ -53,7 +57,14 @@ class Workers:
         engine: what runs the loop: "native", "compiled", "recorded" or "called".
     """
 
-    def __init__(self, config: TrainConfig, family: TaskFamily, device: str | torch.device, count: int):
+    def __init__(
+        self,
+        config: TrainConfig,
+        family: TaskFamily,
+        device: str | torch.device,
+        count: int,
+        group: Ranks | None = None,
+    ):
         start, like = first_replica(config.seeds[0], config, device), config.initial_parameters(config.seeds[0])
         self._sample = sampler(family, config, device)
         self._held_out = draw(family, config, HELD_OUT_TASKS, stream(HELD_OUT, 0), device)
@@ -73,7 +84,16 @@ class Workers:
         self.engine = "called" if reason else "recorded"
         # Until it is compiled, Python's lock lets only one thread work at a time.
         self._loops = self._some(1, lambda: repeated(self._step, self._rates))
-        self._count = count
+        self._count, self._shared = count, group is not None and group.shard == "tasks" and group.size > 1
+        if group and self._shared:
+            alpha, beta = self._rates
+            gradients, updates = (
+                [make(fixed) for fixed in (False, True)]
+                for make in (partial(make_gradient, config, like), partial(make_update, config))
+            )
+            gradient, _ = recorded(gradients, (start.theta, alpha, *group.part(self._batch)))
+            update, _ = recorded(updates, (*self._state, beta, torch.zeros_like(start.theta)))
+            self._loops = self._some(1, lambda: group.shared(gradient, update, self._rates, config.tasks))
         self._pool, self._measuring = (  # the number of cores is a setting per thread
             ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) for _ in range(2)
         )
@@ -86,8 +106,8 @@ class Workers:
         return idle
 
     def compile(self) -> None:
-        """Compile the step for every worker, as far as that works here."""
-        if isinstance(self._step, GraphModule):
+        """Compile the step for every worker, as far as that works here; one that ranks share stays recorded."""
+        if isinstance(self._step, GraphModule) and not self._shared:
             self.engine, one, parallel = compiled(self._step, self._state, self._rates, self._batch)
             self._loops = self._some(self._count if parallel else 1, one)
 
