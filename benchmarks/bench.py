@@ -176,55 +176,106 @@ def compare(names, method, steps, tasks, cores, args, learn2learn):
 
 
 def memory(args) -> dict:
-    """Peak memory against inner steps, 1,000 tasks: through the graph, and by products with recomputed iterates."""
+    """Peak memory and seconds against inner steps, 1,000 tasks: through the graph, and with checkpoints."""
     code = """
-import sys, torch, l2l
-from torch.func import grad, vjp, vmap
+import sys, time, torch, l2l
 torch.set_num_threads(1)
-steps, how = int(sys.argv[1]), sys.argv[2]
+steps, how = int(sys.argv[1]), getattr(l2l, sys.argv[2])
 theta = l2l.init_params(generator=torch.Generator().manual_seed(0))
 batch = l2l.SineTasks().sample(1000, 10, 10, generator=torch.Generator().manual_seed(1))
 def kilobytes(field):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(field))
-l2l.maml(theta, l2l.Batch(*(x[:2] for x in batch)), alpha=0.01, steps=1)
+how(theta, l2l.Batch(*(x[:2] for x in batch[:4])), alpha=0.01, steps=1)
 open("/proc/self/clear_refs", "w").write("5")  # forget the peak so far
-before = kilobytes("VmRSS")
-def recomputed(xs, ys, xq, yq):
-    def iterate(k):
-        return l2l.adapt(theta, xs, ys, alpha=0.01, steps=k)
-    v = grad(l2l.mse)(iterate(steps), xq, yq)
-    for k in reversed(range(steps)):
-        v = vjp(lambda phi: l2l.adapt(phi, xs, ys, alpha=0.01, steps=1), iterate(k))[1](v)[0]
-    return v
-if how == "graph":
-    l2l.maml(theta, batch, alpha=0.01, steps=steps)
-else:
-    with torch.no_grad():
-        vmap(recomputed)(*batch[:4])
-print((kilobytes("VmHWM") - before) / 1024)
+before, start = kilobytes("VmRSS"), time.perf_counter()
+how(theta, batch, alpha=0.01, steps=steps)
+print((kilobytes("VmHWM") - before) / 1024, time.perf_counter() - start)
 """
     found = {}
-    for how in ("graph", "recomputed"):
-        for steps in (1, 2, 5, 10):
+    for how in ("maml", "checkpointed_maml"):
+        for steps in (1, 2, 5, 10, 20, 50):
             command = [args.python, "-c", code, str(steps), how]
             env = os.environ | {"OMP_NUM_THREADS": "1"}
             done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
-            found.setdefault(how, {})[steps] = float(done.stdout)
+            found.setdefault(how, {})[steps] = tuple(map(float, done.stdout.split()))
     return found
+
+
+PROFILE = """
+import threading, time
+start, spent = time.perf_counter(), {}
+def done(what, since):
+    spent[what] = spent.get(what, 0) + time.perf_counter() - since
+def timed(module, name, what):
+    function = getattr(module, name)
+    def call(*args, **kwargs):
+        since = time.perf_counter()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            if threading.current_thread() is threading.main_thread():  # others work beside it
+                done(what, since)
+    setattr(module, name, call)
+import torch
+done("import torch", start)
+since = time.perf_counter()
+import l2l
+done("import l2l", since)
+import json, torch._inductor, torch._inductor.cpp_builder
+import l2l.engine.loops, l2l.engine.workers
+timed(l2l.engine.workers, "recorded", "record the step, and what is measured")
+timed(torch.export, "export", "torch.export")
+timed(torch._inductor, "aoti_compile_and_package", "Inductor: lowering")
+timed(torch._inductor.cpp_builder, "run_compile_cmd", "C++ compiler")
+timed(l2l.engine.loops, "verify", "load, and compare with the recorded step")
+l2l.train(l2l.TrainConfig(iterations=15_000), progress=False)
+if "C++ compiler" in spent:
+    spent["Inductor: lowering"] -= spent["C++ compiler"]
+spent["15,000 iterations, and the rest"] = time.perf_counter() - start - sum(spent.values())
+print(json.dumps(spent))
+"""
 
 
 def start_up(args) -> dict:
-    """Seconds of `python -m l2l train maml`, 15,000 iterations: with an empty cache, and again."""
-    found = {}
+    """Seconds of 15,000 iterations in a new process: with an empty cache, again, and by JAX; and where they go."""
+    found, job = (
+        {"cold": [], "warm": [], "jax": []},
+        [args.python, "-m", "l2l", "train", "maml", "--iterations", "15000"],
+    )
+    peer = [args.python, str(HERE / "peers.py"), "jax:flat", "maml", "1", "25", "1"]
+    for _ in range(3):
+        with tempfile.TemporaryDirectory() as folder:
+            caches = {"XDG_CACHE_HOME": f"{folder}/cache", "TORCHINDUCTOR_CACHE_DIR": f"{folder}/inductor"}
+            for state, command in (("jax", peer), ("cold", job), ("warm", job)):
+                start = time.perf_counter()
+                env, given = os.environ | caches | {"PEER_JOB": "1"}, "15000\n" if state == "jax" else None
+                subprocess.run(command, env=env, input=given, text=True, check=True, capture_output=True)
+                found[state].append(time.perf_counter() - start)
     with tempfile.TemporaryDirectory() as folder:
-        caches = {"XDG_CACHE_HOME": f"{folder}/cache", "TORCHINDUCTOR_CACHE_DIR": f"{folder}/inductor"}
+        env = os.environ | {"XDG_CACHE_HOME": folder, "TORCHINDUCTOR_CACHE_DIR": f"{folder}/inductor"}
         for state in ("cold", "warm"):
-            start = time.perf_counter()
-            command = [args.python, "-m", "l2l", "train", "maml", "--iterations", "15000"]
-            env = os.environ | caches
-            subprocess.run(command, env=env, check=True, capture_output=True)
-            found[state] = time.perf_counter() - start
+            done = subprocess.run([args.python, "-c", PROFILE], env=env, text=True, check=True, capture_output=True)
+            found[f"{state} profile"] = json.loads(done.stdout)
     return found
+
+
+def report_start_up(found: dict) -> list[str]:
+    def against(state: str) -> str:
+        ratios = [ours / jax for ours, jax in zip(found[state], found["jax"], strict=True)]
+        return f"{statistics.median(found[state]):.1f} s, {statistics.median(ratios):.2f} × JAX's"
+
+    parts = found["cold profile"]
+    return [
+        "## From the command to the last of 15,000 iterations, MAML",
+        "",
+        f"A new process each time, {len(found['jax'])} rounds in turns. JAX and optax, which compile every time: {statistics.median(found['jax']):.1f} s. "
+        f"l2l with an empty cache: {against('cold')}. Again: {against('warm')}.",
+        "",
+        row(["seconds in", "empty cache", "again"]),
+        row(["---"] * 3),
+        *(row([part, f"{cold:.1f}", f"{found['warm profile'].get(part, 0):.1f}"]) for part, cold in parts.items()),
+        "",
+    ]
 
 
 def evaluation(rounds: int) -> dict:
@@ -483,24 +534,18 @@ def report(results: dict) -> str:
             for name in ("l2l:compiled", "jax:scan")
         ]
         lines += [""]
-    lines += ["## Peak memory of one meta-gradient, 1,000 tasks, in MB above the start", ""]
+    memory = results["memory"]
+    lines += ["## Peak memory of one meta-gradient, 1,000 tasks, in MB above the start, and seconds", ""]
+    lines += [row(["inner steps", *map(str, memory["maml"])]), row(["---"] * (len(memory["maml"]) + 1))]
     lines += [
-        row(["inner steps", *map(str, results["memory"]["graph"])]),
-        row(["---"] * (len(results["memory"]["graph"]) + 1)),
-    ]
-    lines += [
-        row([how, *(f"{mb:.0f}" for mb in found.values())])
-        for how, found in (
-            ("through the graph (reverse mode)", results["memory"]["graph"]),
-            ("iterates computed again", results["memory"]["recomputed"]),
-        )
+        row([how, *(f"{mb:.0f} MB, {seconds:.1f} s" for mb, seconds in memory[name].values())])
+        for how, name in (("`maml`: through the graph", "maml"), ("`checkpointed_maml`", "checkpointed_maml"))
     ]
     e = results["evaluation"]
+    lines += ["", *report_start_up(results["start-up"])]
     lines += [
-        "",
         "## The rest",
         "",
-        f"- `python -m l2l train maml --iterations 15000`: {results['start-up']['cold']:.1f} s with an empty cache, {results['start-up']['warm']:.1f} s again.",
         *(
             f"- Adapting to 1,000 tasks, 10 steps of {o.upper() if o == 'sgd' else 'Adam'}: {e[o]['one call']:.3f} s in one call, {e[o]['loop']:.1f} s one task at a time: {e[o]['loop'] / e[o]['one call']:.0f} ×."
             for o in e

@@ -8,7 +8,18 @@ three folders: `engine` makes training fast, `check` examines answers to exercis
 from l2l.adam import Optimizer
 from l2l.config import TrainConfig
 from l2l.evaluate import Curve, adaptation_curve
-from l2l.methods import METHODS, MetaGrad, Method, adapt, fomaml, initial_gradient_norm, inner_loop, maml, pretrain
+from l2l.methods import (
+    METHODS,
+    MetaGrad,
+    Method,
+    adapt,
+    checkpointed_maml,
+    fomaml,
+    initial_gradient_norm,
+    inner_loop,
+    maml,
+    pretrain,
+)
 from l2l.modules import from_module
 from l2l.net import MLP, Network, flatten, init_params, mlp, mse, unflatten
 from l2l.run import Run
@@ -32,6 +43,7 @@ __all__ = [
     "TrainConfig",
     "adapt",
     "adaptation_curve",
+    "checkpointed_maml",
     "confidence_interval",
     "flatten",
     "fomaml",

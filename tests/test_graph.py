@@ -120,37 +120,3 @@ def test_a_factor_moves_to_the_smaller_side(generator, function, moved):
     called = [node.target for node in graph.graph.nodes]
     product = next(i for i, target in enumerate(called) if target in PRODUCTS)
     assert (called.index(torch.ops.aten.mul.Tensor) > product) == moved
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "view", "axes", "products"),
-    [
-        ((5, 4, 3), (5, 3, 6), (5, 4, 6), [0], ["mm"]),  # as vmap leaves a mean over tasks
-        ((5, 3, 4), (5, 4, 6), (5, 3, 6), [0], ["mm"]),
-        ((5, 3, 4), (5, 4, 6), (5, 3, 6), [1], ["bmm"]),
-        ((5, 3, 4), (5, 4, 6), (5, 3, 6), [0, 1], ["bmm"]),
-        ((6, 3, 4), (6, 4, 6), (3, 6, 6), [0], ["bmm"]),  # not the axis of the products any more
-        ((3, 4), (4, 6), (3, 6), [0], ["mm"]),
-    ],
-)
-def test_summed_products_are_one(generator, a, b, view, axes, products):
-    a, b = (torch.randn(shape, generator=generator, dtype=torch.float64) for shape in (a, b))
-
-    def total(a, b):
-        return ((torch.bmm(a, b) if a.ndim == 3 else torch.mm(a, b)).view(view).sum(axes),)
-
-    graph = record(total, a, b)
-    calls = [node.target.__name__.split(".")[0] for node in graph.graph.nodes if node.op == "call_function"]
-    assert [name for name in calls if "mm" in name] == products
-    torch.testing.assert_close(graph(a, b)[0], total(a, b)[0], rtol=1e-13, atol=1e-13)
-
-
-def test_a_product_used_twice_is_kept(generator):
-    a, b = (torch.randn(shape, generator=generator, dtype=torch.float64) for shape in ((5, 3, 4), (5, 4, 6)))
-
-    def both(a, b):
-        product = torch.bmm(a, b).view(5, 3, 6)
-        return product.sum([0]), product
-
-    for ours, expected in zip(record(both, a, b)(a, b), both(a, b), strict=True):
-        torch.testing.assert_close(ours, expected, rtol=1e-13, atol=1e-13)

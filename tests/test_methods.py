@@ -1,15 +1,23 @@
 """Meta-gradients against oracles that share no code with the library: a naive loop, and finite differences."""
 
 import math
+import subprocess
+import sys
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 
+import l2l
 from l2l import (
     METHODS,
+    Method,
     SineTasks,
+    TrainConfig,
     adapt,
+    checkpointed_maml,
     fomaml,
     init_params,
     initial_gradient_norm,
@@ -233,3 +241,67 @@ def test_on_cuda(problem, method):
     )
     for name in theta:
         torch.testing.assert_close(on_gpu.grads[name].cpu(), on_cpu.grads[name])
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 3, 5, 8, 13])
+def test_checkpoints_leave_the_gradient_as_it_is(steps, generator):
+    """That of autograd through a naive loop; also in parts of two tasks at once."""
+    theta = init_params((1, 12, 9, 1), generator=generator, dtype=torch.float64)
+    batch = SineTasks().sample(5, 6, 7, generator=generator, dtype=torch.float64)
+    loss, grads = naive("maml", theta, batch, ALPHA, steps)
+    for settings in ({}, {"at_once": 2}):
+        found = checkpointed_maml(theta, batch, alpha=ALPHA, steps=steps, **settings)
+        torch.testing.assert_close(found.loss, loss, rtol=1e-12, atol=1e-12)
+        for ours, theirs in zip(found.grads.values(), grads, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+def test_checkpoints_take_a_schedule_of_rates_and_keep_no_graph(generator):
+    theta = init_params((1, 6, 1), generator=generator, dtype=torch.float64)
+    theta = {name: p.requires_grad_() for name, p in theta.items()}
+    batch = SineTasks().sample(3, 4, 4, generator=generator, dtype=torch.float64)
+    for alpha in ((0.05, 0.01), torch.tensor([0.05, 0.01], dtype=torch.float64)):
+        found = checkpointed_maml(theta, batch, alpha=alpha, steps=5)
+        expected = maml(theta, batch, alpha=(0.05, 0.01), steps=5)
+        for name, g in found.grads.items():
+            torch.testing.assert_close(g, expected.grads[name], rtol=1e-10, atol=1e-12)
+            assert not g.requires_grad
+    with pytest.raises(ValueError, match="at_once must be at least 1"):
+        checkpointed_maml(theta, batch, alpha=0.01, steps=1, at_once=0)
+
+
+def test_checkpoints_train_as_maml_does():
+    config = TrainConfig(
+        method=Method("checkpointed", checkpointed_maml), steps=3, tasks=4, iterations=20, dtype="float64"
+    )
+    run = l2l.train(config)
+    assert run.engine == "recorded"
+    for name, p in l2l.train(replace(config, method="maml")).theta.items():
+        torch.testing.assert_close(run.theta[name], p, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="no peak of memory is told here")
+def test_memory_with_checkpoints_hardly_grows_with_steps():
+    code = """if True:
+        import sys, torch, l2l
+        torch.set_num_threads(1)
+        def kilobytes(field):
+            return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(field))
+        theta = l2l.init_params(generator=torch.Generator().manual_seed(0))
+        batch = l2l.SineTasks().sample(1000, 10, 10, generator=torch.Generator().manual_seed(1))
+        how = getattr(l2l, sys.argv[1])
+        how(theta, l2l.Batch(*(x[:2] for x in batch[:4])), alpha=0.01, steps=1)
+        open("/proc/self/clear_refs", "w").write("5")
+        before = kilobytes("VmRSS")
+        how(theta, batch, alpha=0.01, steps=int(sys.argv[2]))
+        print(kilobytes("VmHWM") - before)
+    """
+
+    def peak(how, steps):
+        return int(
+            subprocess.run([sys.executable, "-c", code, how, str(steps)], capture_output=True, check=True).stdout
+        )
+
+    few, many = (peak("checkpointed_maml", steps) for steps in (3, 24))
+    assert many < 1.3 * few
+    assert many < peak("maml", 3) / 3, "that of the whole graph"

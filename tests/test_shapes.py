@@ -243,7 +243,7 @@ TABLE = {
     ],
     "maml": lambda w: [
         row
-        for method in (L.maml, L.fomaml, L.pretrain)
+        for method in (L.maml, L.fomaml, L.pretrain, L.checkpointed_maml)
         for theta, batch in ((w.theta, w.batch), (w.flat_theta, w.flat))
         for loss, grads in [method(theta, batch, **w.settings)]
         for row in (p("scalar", loss), p("shapes of `theta`", grads, like=theta))

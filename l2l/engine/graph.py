@@ -102,25 +102,6 @@ def sum_of_products(graph: Graph, product: Node) -> None:
         _replace(graph, product, graph.call_function(aten.sum.dim_IntList, (elementwise, [axis], True)))
 
 
-def one_product(graph: Graph, product: Node) -> None:
-    """Write products that are only summed, Σᵢ Aᵢ Bᵢ, as one: [A₁ A₂ …] [B₁; B₂; …]."""
-
-    def only_use(x: Node | None, target: object) -> Node | None:
-        users = list(x.users) if x is not None else []
-        return users[0] if len(users) == 1 and users[0].target is target else None
-
-    view = only_use(product, aten.view.default)
-    total = only_use(view, aten.sum.dim_IntList)
-    shape = product.meta["val"].shape
-    if product.target is not aten.bmm.default or view is None or total is None:
-        return
-    if view.meta["val"].shape == shape and total.args[1:] == ([0],):
-        a, b = _both(product)
-        left = graph.call_function(aten.reshape.default, (_transposed(graph, a), [-1, shape[-2]]))
-        right = graph.call_function(aten.reshape.default, (b, [-1, shape[-1]]))
-        _replace(graph, total, graph.call_function(aten.mm.default, (_transposed(graph, left), right)))
-
-
 def wide_product(graph: Graph, product: Node) -> None:
     """Write many small products with more rows than columns as A B = (Bᵀ Aᵀ)ᵀ."""
     *_, rows, columns = product.meta["val"].shape
@@ -130,7 +111,7 @@ def wide_product(graph: Graph, product: Node) -> None:
         _replace(graph, product, _transposed(graph, wide))
 
 
-REWRITES = [factor_last, outer_product, sum_of_products, one_product, wide_product]
+REWRITES = [factor_last, outer_product, sum_of_products, wide_product]
 
 
 def _both(product: Node) -> tuple[Node, Node]:
