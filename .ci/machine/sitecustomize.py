@@ -44,7 +44,8 @@ def become(engine: str = "native", moved: int = 0, compiler: dict | None = None,
     elif engine in ("recorded", "called"):
         sys.modules["l2l.training"].COMPILE_FROM = float("inf")
     if engine == "called":
-        workers.recorded = lambda forms, _: ("called", forms[-1])
+        workers.recorded = lambda forms, _: (forms[-1], native.Unavailable("this machine records nothing"))
+        workers.lost = lambda *_: None
     native.COMPILER.update(compiler or {})
     if data:
         l2l.run.DATA = Path(data)
