@@ -412,6 +412,16 @@ def pages(loads: int = 15, frames: int = 300) -> dict:
     return {"machine": machine() | {"chromium": version, "load": load}, "frames": frames, "pages": found}
 
 
+def elsewhere(results: dict) -> list[str]:
+    """Say which parts were measured later, on another machine."""
+    later = {}
+    for part, about in results["machines"].items():
+        if about["processor"] != results["machine"]["processor"] and part != "pages":  # which say so themselves
+            where = f"{about['processor']}, {about['cores']} cores, torch {about['torch']}, {about['date']}"
+            later.setdefault(where, []).append(part)
+    return [line for where, names in later.items() for line in (f"On {where}: {', '.join(names)}.", "")]
+
+
 def report_pages(results: dict) -> list[str]:
     title = ["", "## The pages in Chromium", ""]
     if "skipped" in results:
@@ -463,6 +473,7 @@ def report(results: dict) -> str:
         f"{results['rounds']} rounds in turns, medians, with the lowest and highest in brackets; ratios are medians of those within a round. Iterations a second: 25 tasks, K = Q = 10, "
         "network 1-40-40-1, float32, sampling and Adam included. Compare ratios; seconds differ from machine to machine.",
         "",
+        *elsewhere(results),
         "## One core",
         "",
         row(["", *COLUMNS]),
@@ -605,14 +616,17 @@ def main():
         parser.error(f"no part {', '.join(unknown)}; there are {', '.join(parts)}")
     file = HERE / "results.json"
     results = json.loads(file.read_text()) if args.only else {}
-    if args.only != ["pages"]:  # which name the machine themselves, and have no rounds
-        results |= {"machine": machine(), "rounds": args.rounds}
+    if args.only:  # which machine the other parts are of
+        results.setdefault("machines", dict.fromkeys(parts, results["machine"]))
+    else:
+        results |= {"machine": machine(), "rounds": args.rounds, "machines": {}}
     with tempfile.TemporaryDirectory() as folder, tqdm(total=len(args.only or parts)) as bar:
         if not args.only or "one core" in args.only:
             source, results["learn2learn"] = learn2learn_source(folder, args.python)
         for name in args.only or parts:
             bar.set_postfix_str(name)
             results[name] = parts[name]()
+            results["machines"][name] = machine()
             bar.update()
     results = json.loads(json.dumps(results))  # as it is read again
     file.write_text(json.dumps(results, indent=1) + "\n")

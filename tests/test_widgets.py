@@ -201,7 +201,7 @@ def test_a_bad_value_gives_a_sentence_and_no_work(monkeypatch, name, value, sent
     [
         ({"methods": ()}, ValueError, r"methods must be distinct and at least one, got \(\)"),
         ({"methods": ("maml", "maml")}, ValueError, "methods must be distinct"),
-        ({"methods": ("maml", "reptile")}, ValueError, "method must be one of maml, fomaml, pretrain, or a Method, got 'reptile'"),
+        ({"methods": ("maml", "reptile")}, ValueError, "method must be one of .* or a Method, got 'reptile'"),
         ({"method": "maml"}, TypeError, "method"),
         ({"iterations": 0}, ValueError, "iterations must be at least 1, got 0"),
         ({"alpha": 0.0}, ValueError, "alpha must be above 0 here"),
