@@ -238,10 +238,8 @@ print(json.dumps(spent))
 
 def start_up(args) -> dict:
     """Seconds of 15,000 iterations in a new process: with an empty cache, again, and by JAX; and where they go."""
-    found, job = (
-        {"cold": [], "warm": [], "jax": []},
-        [args.python, "-m", "l2l", "train", "maml", "--iterations", "15000"],
-    )
+    found = {"cold": [], "warm": [], "jax": []}
+    job = [args.python, "-m", "l2l", "train", "maml", "--iterations", "15000"]
     peer = [args.python, str(HERE / "peers.py"), "jax:flat", "maml", "1", "25", "1"]
     for _ in range(3):
         with tempfile.TemporaryDirectory() as folder:

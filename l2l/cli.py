@@ -129,12 +129,12 @@ def there(stream: TextIO | None) -> bool:
 
 
 def say(text: str) -> None:
-    if there(sys.stdout):
+    if speaks() and there(sys.stdout):
         print(text)
 
 
-def note(text: str) -> None:
-    if there(sys.stderr):
+def note(text: str, error: BaseException | None = None) -> None:
+    if speaks(error) and there(sys.stderr):
         print(text, file=sys.stderr)
 
 
@@ -146,8 +146,6 @@ def run_train(args: argparse.Namespace) -> None:
     where = {"out": args.out, "resume": args.resume, "overwrite": args.overwrite}
     run = train(config, **where, device=args.device, workers=args.workers, shard=args.shard)
     losses = run.history["loss"].mean(dim=1).tolist()
-    if not speaks():
-        return
     say(
         f"{config.method}: {config.iterations:,} iterations, {len(config.seeds)} seed{'s' * (len(config.seeds) > 1)}, "
         f"{run.engine}, {time.monotonic() - start:.1f} s; loss on held-out tasks {losses[0]:.3f} → {losses[-1]:.3f}"
@@ -220,18 +218,15 @@ def main(argv: list[str] | None = None) -> int:
             sys.stdout.flush()  # what can't be written is told here, and not when Python ends
         return status
     except FloatingPointError as error:
-        if speaks():
-            note(f"l2l: {error}")
+        note(f"l2l: {error}")
         return DIVERGED
     except BrokenPipeError:  # the reader of our output has seen enough
         sys.stdout = None
         return 0
     except (ValueError, TypeError, OSError, RuntimeError, MemoryError, OverflowError) as error:
-        if speaks(error):
-            note(f"l2l: {str(error).strip().partition(chr(10))[0] or type(error).__name__}")
+        note(f"l2l: {str(error).strip().partition(chr(10))[0] or type(error).__name__}", error)
         return BAD_INPUT
     except KeyboardInterrupt:
         resumable = args.command == "train" and args.out
-        if speaks():
-            note("l2l: interrupted" + ("; --resume continues" if resumable else ""))
+        note("l2l: interrupted" + ("; --resume continues" if resumable else ""))
         return INTERRUPTED

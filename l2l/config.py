@@ -81,9 +81,10 @@ class TrainConfig:
         def put(name, value):
             object.__setattr__(self, name, value)
 
+        is_function = callable(self.loss) and not isinstance(self.loss, type)
         for name, known, own, kind in (
             ("method", METHODS, isinstance(self.method, Method), "a Method"),
-            ("loss", LOSSES, _is_loss(self.loss), "a function (outputs, y) -> scalar"),
+            ("loss", LOSSES, is_function, "a function (outputs, y) -> scalar"),
             ("optimizer", OPTIMIZERS, isinstance(self.optimizer, Optimizer), "an Optimizer"),
         ):
             part = getattr(self, name)
@@ -161,10 +162,6 @@ class TrainConfig:
         for name in ("method", "loss", "optimizer", "network"):
             about[name] = None if about[name] is None else part_name(about[name])
         return about | ({"network": vars(self.network)} if isinstance(self.network, MLP) else {})
-
-
-def _is_loss(loss: object) -> bool:
-    return callable(loss) and not isinstance(loss, type)
 
 
 def part_name(part: str | Part) -> str:

@@ -174,7 +174,8 @@ def plot_adaptation_curves(
         medians, size = np.median(values, axis=(1, 2)), 7 if method == "maml" else 4
         ax.plot(steps, medians, color=style["color"], linestyle="", marker=shape, markersize=size, mfc="white")
     ax.plot([], [], color="#555555", linestyle="", label=MEDIANS_LABEL, marker="o", markerfacecolor="white")
-    ax.set(xlabel="adaptation steps", ylabel=ERROR_LABELS.get(loss, f"{{}} {loss}").format(error), yscale="log")
+    label = ERROR_LABELS[loss].format(error) if loss in ERROR_LABELS else f"{error} {loss}"
+    ax.set(xlabel="adaptation steps", ylabel=label, yscale="log")
     ax.locator_params(axis="x", integer=True)
     ax.legend()
 

@@ -33,6 +33,7 @@ its solo run are computed alike."""
 BLOCK = 250
 """Updates between two looks at progress, divergence and the clock."""
 SHARDS = "seeds", "tasks"
+"""What several processes may divide."""
 MADE = "theta", "history", "checkpoints", "iteration", "engine"
 """Fields of a run that training makes."""
 SAVE_EVERY = 1.0
@@ -104,7 +105,7 @@ def train(
     one_of("shard", shard, SHARDS)
     count = cores() if workers is None else whole("workers", workers, 1)
     with Interrupts() as interrupts, ExitStack() as stack, ranks(shard, device) as group:
-        if group.shard == "tasks" and config.tasks < group.size:
+        if group.share_tasks and config.tasks < group.size:
             raise ValueError(f"tasks must be at least {group.size}, one for each process, got {config.tasks}")
 
         def begin() -> tuple[Path | None, dict[str, Any], dict[str, Tensor]]:
@@ -149,13 +150,14 @@ def _found(
     out: Path | None, config: TrainConfig, family: TaskFamily, resume: bool, overwrite: bool
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return what training begins with, fields of the run and the optimiser's state: those in `out`, or nothing."""
+    run = Run(config, {}, {}, {}, family, 0)
+    saved: dict[str, Tensor] = {}
     if out and out.exists():
         if resume:
             run, saved = _resume(out, config, family)
-            return {name: getattr(run, name) for name in MADE}, saved
-        if not overwrite:
+        elif not overwrite:
             raise FileExistsError(f"out exists, {out}: resume continues its training, overwrite replaces it")
-    return {"theta": {}, "history": {}, "checkpoints": {}, "iteration": 0}, {}
+    return {name: getattr(run, name) for name in MADE}, saved
 
 
 class _Saver:
@@ -262,7 +264,7 @@ def _resume(out: Path, config: TrainConfig, task_family: TaskFamily) -> tuple[Ru
         if then.get(name) != value:
             raise ValueError(f"{out} can't be resumed: its {name} is {then.get(name)}, not {value}")
     due = [_is_due(i, config) for i in run.history["iteration"].tolist()]
-    run = replace(run, config=config, history={name: values[due] for name, values in run.history.items()})
+    run = replace(run, history={name: values[due] for name, values in run.history.items()})
     if not saved and run.iteration < config.iterations:
         raise ValueError(f"{out} can't be resumed: it holds no state of the optimiser, as train writes it")
     return run, saved

@@ -50,13 +50,18 @@ class Ranks:
         self._terminated = False
         self._store: dist.Store | None = None
 
+    @property
+    def share_tasks(self) -> bool:
+        """Whether there are several, which divide every meta-batch: each then advances all replicas."""
+        return self.size > 1 and self.shard == "tasks"
+
     def own(self, replicas: Sequence[T]) -> list[T]:
         """Return what of all replicas this rank advances."""
-        return list(replicas[self.rank :: self.size] if self.shard == "seeds" else replicas)
+        return list(replicas if self.share_tasks else replicas[self.rank :: self.size])
 
     def threads(self, seeds: Sequence[int], most: int) -> int:
         """Return how many threads this rank should have: one for each replica that it advances, as cores allow."""
-        own = len(self.own(seeds)) if self.shard == "seeds" or self.size == 1 else 1  # ranks wait for one another
+        own = 1 if self.share_tasks else len(self.own(seeds))  # 1: their steps wait for one another, in one order
         return max(1, min(own, most // self._local))
 
     def gather(self, ours: list[T]) -> list[T]:
@@ -65,7 +70,7 @@ class Ranks:
         Raises:
             RankLost: one of them has stopped.
         """
-        if self.size == 1 or self.shard == "tasks":  # of which each has all
+        if self.size == 1 or self.share_tasks:
             return ours
         everyone: list[Any] = [None] * self.size
         self._together(lambda: dist.all_gather_object(everyone, ours))

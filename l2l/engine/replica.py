@@ -141,9 +141,7 @@ def check_labels(config: TrainConfig, x: Tensor, y: Tensor) -> None:
 
 def sampler(family: TaskFamily, config: TrainConfig, device: str | torch.device) -> Sample:
     """Return the function that draws meta-batches in the order of the stream, however many at once."""
-
-    def some(tasks: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-        return draw(family, config, tasks, generator, device)
+    some = partial(draw, family, config, device=device)
 
     def sample(updates: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         if getattr(family.sample, "by_rows", False):

@@ -15,7 +15,9 @@ from torch.fx import GraphModule
 
 from l2l.config import HELD_OUT_TASKS, TrainConfig
 from l2l.engine.distributed import Ranks
+from l2l.engine.graph import Function
 from l2l.engine.loops import Loop, compiled, lost, recorded, repeated
+from l2l.engine.native import Unavailable
 from l2l.engine.replica import (
     Replica,
     advance,
@@ -65,6 +67,8 @@ class Workers:
         count: int,
         group: Ranks | None = None,
     ):
+        group = group or Ranks("seeds", device)
+        self._count, self._shared = count, group.share_tasks
         start, like = first_replica(config.seeds[0], config, device), config.initial_parameters(config.seeds[0])
         self._sample = sampler(family, config, device)
         self._held_out = draw(family, config, HELD_OUT_TASKS, stream(HELD_OUT, 0), device)
@@ -75,25 +79,24 @@ class Workers:
         )
         if not all(map(torch.equal, self._batch, again)):
             raise ValueError(f"{family!r} must draw the same tasks from the same generator, and draws others")
-        example = *self._state, *self._rates, *self._batch
-        self._step, reason = recorded([make_step(config, like, fixed) for fixed in (False, True)], example)
-        example = start.theta, self._rates[0], *self._held_out
-        self._measure, of_measure = recorded([make_measure(config, like, fixed) for fixed in (False, True)], example)
+        alpha, beta = self._rates
+
+        def of(make: Callable[..., Function], *example: Tensor) -> tuple[Function, Unavailable | None]:
+            return recorded([make(fixed=fixed) for fixed in (False, True)], example)
+
+        # Until it is compiled, Python's lock lets only one thread work at a time.
+        if self._shared:
+            gradient, reason = of(partial(make_gradient, config, like), start.theta, alpha, *group.part(self._batch))
+            update, of_update = of(partial(make_update, config), *self._state, beta, torch.zeros_like(start.theta))
+            reason = reason or of_update
+            self._loops = self._some(1, lambda: group.shared(gradient, update, self._rates, config.tasks))
+        else:
+            self._step, reason = of(partial(make_step, config, like), *self._state, alpha, beta, *self._batch)
+            self._loops = self._some(1, lambda: repeated(self._step, self._rates))
+        self._measure, of_measure = of(partial(make_measure, config, like), start.theta, alpha, *self._held_out)
         if found := reason or of_measure:
             lost("training" if reason else "measuring", "called", found)
         self.engine = "called" if reason else "recorded"
-        # Until it is compiled, Python's lock lets only one thread work at a time.
-        self._loops = self._some(1, lambda: repeated(self._step, self._rates))
-        self._count, self._shared = count, group is not None and group.shard == "tasks" and group.size > 1
-        if group and self._shared:
-            alpha, beta = self._rates
-            gradients, updates = (
-                [make(fixed) for fixed in (False, True)]
-                for make in (partial(make_gradient, config, like), partial(make_update, config))
-            )
-            gradient, _ = recorded(gradients, (start.theta, alpha, *group.part(self._batch)))
-            update, _ = recorded(updates, (*self._state, beta, torch.zeros_like(start.theta)))
-            self._loops = self._some(1, lambda: group.shared(gradient, update, self._rates, config.tasks))
         self._pool, self._measuring = (  # the number of cores is a setting per thread
             ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) for _ in range(2)
         )
@@ -107,7 +110,7 @@ class Workers:
 
     def compile(self) -> None:
         """Compile the step for every worker, as far as that works here; one that ranks share stays recorded."""
-        if isinstance(self._step, GraphModule) and not self._shared:
+        if not self._shared and isinstance(self._step, GraphModule):
             self.engine, one, parallel = compiled(self._step, self._state, self._rates, self._batch)
             self._loops = self._some(self._count if parallel else 1, one)
 
