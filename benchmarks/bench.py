@@ -221,12 +221,12 @@ done("import torch", start)
 since = time.perf_counter()
 import l2l
 done("import l2l", since)
-import json, torch._inductor, torch._inductor.cpp_builder
+import json, torch._inductor, torch._inductor.codecache
 import l2l.engine.loops, l2l.engine.workers
 timed(l2l.engine.workers, "recorded", "record the step, and what is measured")
 timed(torch.export, "export", "torch.export")
 timed(torch._inductor, "aoti_compile_and_package", "Inductor: lowering")
-timed(torch._inductor.cpp_builder, "run_compile_cmd", "C++ compiler")
+timed(torch._inductor.codecache.AotCodeCompiler, "compile", "C++ compiler")
 timed(l2l.engine.loops, "verify", "load, and compare with the recorded step")
 l2l.train(l2l.TrainConfig(iterations=15_000), progress=False)
 if "C++ compiler" in spent:

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from pathlib import Path
+from unittest import mock
 
 import torch
 from torch import Tensor
@@ -175,7 +176,8 @@ def _build(step: GraphModule, state: Tensors, rates: Tensors, batch: Tensors) ->
     batches = tuple(x.expand(2, *x.shape).clone() for x in batch)
     number = torch.export.Dim("number")
     shapes: tuple = tuple({} for _ in state), tuple({} for _ in rates), tuple({0: number} for _ in batches)
-    with tempfile.TemporaryDirectory() as folder, config.patch(COMPILER), ThreadPoolExecutor(1) as beside:
+    folder, beside = tempfile.TemporaryDirectory(), ThreadPoolExecutor(2)
+    with folder as folder, config.patch(COMPILER), beside, _object_files(beside):
         # Asks the C++ compiler for a second or two, and keeps the answer; `config.patch` holds in this context alone.
         beside.submit(copy_context().run, cpu_vec_isa.pick_vec_isa)
         program = torch.export.export(_Scan(step), (state, rates, batches), strict=False, dynamic_shapes=shapes)
@@ -186,6 +188,25 @@ def _build(step: GraphModule, state: Tensors, rates: Tensors, batch: Tensors) ->
     if any(b"proxy_executor_call_function(" in source for source in sources):
         raise Unavailable("no compiled loop: an operation of the step has no C++ form")
     return library
+
+
+@contextmanager
+def _object_files(beside: ThreadPoolExecutor) -> Iterator[None]:
+    """Have the C++ compiler make a library's two halves side by side: torch would wait for the first."""
+    from torch._inductor import cpp_builder
+
+    run, halves = cpp_builder.run_compile_cmd, []
+
+    def start(command: str, cwd: str) -> None:
+        if command.split()[1].endswith((".wrapper.cpp", ".kernel.cpp")):
+            halves.append(beside.submit(run, command, os.path.dirname(cwd)))  # torch removes `cwd` itself
+            return
+        for half in halves:
+            half.result()
+        run(command, cwd)
+
+    with mock.patch.object(cpp_builder, "run_compile_cmd", start):
+        yield
 
 
 def _fingerprint(graph: GraphModule, example: Tensors) -> str:
