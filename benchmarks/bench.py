@@ -16,6 +16,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -46,25 +47,45 @@ NAMES = {
     "torchopt:vmap": "TorchOpt, with vmap and torch.compile",
 }
 ONE_CORE = [name for name in NAMES if name not in ("jax:vmap", "jax:replicas")]
+SIDE_BY_SIDE = ["l2l:compiled", "jax:scan", "jax:flat"]
 REWRITTEN = ["l2l:compiled", *(f"l2l:without {rewrite.__name__}" for rewrite in REWRITES)]
 TWO_CORES = ["l2l:compiled", "jax:scan", "jax:vmap", "jax:replicas"]
+GROWTH = {  # title: what grows, to which values, and from which on batches are large
+    "inner steps": ("steps", (1, 2, 3, 5, 10, 20, 50), 20),
+    "tasks": ("tasks", (25, 100, 250, 1_000, 10_000), 1_000),
+    "width": ("width", (40, 64, 128, 256, 512), 256),
+    "outputs": ("outputs", (1, 4, 16, 64), 1_000),
+}
 WITHOUT_JOINT = ("learn2learn:loop", "torchopt:loop", "higher:loop", "torch:loop")  # a plain fit: no peer's business
 
 
 class Peer:
     """One implementation, waiting in its own process."""
 
-    def __init__(self, python: str, name: str, method: str, steps: int, tasks: int, cores: int, learn2learn: str):
+    def __init__(
+        self,
+        python: str,
+        name: str,
+        method: str,
+        steps: int,
+        tasks: int,
+        cores: int,
+        learn2learn: str,
+        width: int = 40,
+        outputs: int = 1,
+        block: int = 250,
+    ):
         env = os.environ | {"LEARN2LEARN": learn2learn}
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the process)
-        command = [python, str(HERE / "peers.py"), name, method, *map(str, (steps, tasks, cores))]
+        command = [python, str(HERE / "peers.py"), name, method]
+        command += map(str, (steps, tasks, cores, width, outputs, block))
         if cores == 1 and hasattr(os, "sched_getaffinity"):
             command = ["taskset", "-c", str(min(os.sched_getaffinity(0))), *command]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.log, "text": True}
         self.process = subprocess.Popen(command, env=env, **pipes)
         self.about = self._answer()
         self.cores = cores
-        self.iterations = 10 if name.endswith(":loop") else 250
+        self.iterations = 10 if name.endswith(":loop") else block
         while self.run() < 0.4 and self.iterations < 8000:  # long enough to time
             self.iterations *= 2
 
@@ -146,12 +167,12 @@ def difference(peer: Peer, other: Peer) -> float:
     return ((ours - theirs).norm() / ours.norm()).item()
 
 
-def compare(names, method, steps, tasks, cores, args, learn2learn):
+def compare(names, method, steps, tasks, cores, args, learn2learn, **shape):
     """Time these implementations in turns; return rates, and what failed."""
     peers, failed = {}, {}
     for name in names:
         try:
-            peers[name] = Peer(args.python, name, method, steps, tasks, cores, learn2learn)
+            peers[name] = Peer(args.python, name, method, steps, tasks, cores, learn2learn, **shape)
         except RuntimeError as error:
             failed[name] = str(error)
             continue
@@ -443,9 +464,43 @@ def report_pages(results: dict) -> list[str]:
     return lines
 
 
+def processor() -> str:
+    """Name the processor: virtual machines tell its family and model, and not always more."""
+    name = getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name") or platform.processor()
+    about = Path("/proc/cpuinfo")
+    fields = (
+        dict(line.split(":", 1) for line in about.read_text().splitlines() if ":" in line) if about.exists() else {}
+    )
+    numbers = {key.strip(): value.strip() for key, value in fields.items() if key.strip() in ("cpu family", "model")}
+    return ", ".join([name, *(f"{key.removeprefix('cpu ')} {numbers[key]}" for key in sorted(numbers))])
+
+
+def on_this_processor(one_core: dict, before: dict) -> dict:
+    """Rates of l2l and of JAX's best form on one core, for each processor on which this was asked."""
+    found = {}
+    for column, of in one_core.items():
+        ours, theirs = (
+            statistics.median(
+                max((p["rates"] for n, p in of["rates"].items() if n.startswith(who)), key=statistics.median)
+            )
+            for who in ("l2l:compiled", "jax")
+        )
+        found[column] = ours, theirs, ratio(of, lambda name: name.startswith("jax"))
+    return before | {processor(): found}
+
+
+def report_processors(found: dict) -> list[str]:
+    title = "## One core, on several processors: iterations a second of l2l, of JAX's best form, and the ratio"
+    lines = [title, "", row(["", *COLUMNS]), row(["---"] * (len(COLUMNS) + 1))]
+    for name, columns in found.items():
+        cells = (f"{ours:,.0f}, {theirs:,.0f}, {times:.2f} ×" for ours, theirs, times in columns.values())
+        lines.append(row([name, *cells]))
+    return [*lines, ""]
+
+
 def machine() -> dict:
     return {
-        "processor": getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name") or platform.processor(),
+        "processor": processor(),
         "cores": cores(), "python": platform.python_version(), "torch": torch.__version__, "date": time.strftime("%Y-%m-%d"),
     }  # fmt: skip
 
@@ -509,6 +564,7 @@ def report(results: dict) -> str:
         f"The matrix products of one MAML iteration are {results['limit']['megaflops']:.1f} million operations. At the best rate of each on this core they "
         f"would allow {results['limit']['iterations_a_second']:,.0f} iterations a second; l2l reaches {reached:.2f} of that.",
         "",
+        *report_processors(results["processors"]),
         f"## {about['cores']} cores, as many replicas: iterations of all of them",
         "",
         row(["", *COLUMNS]),
@@ -535,14 +591,15 @@ def report(results: dict) -> str:
         worth = (f"{ratio(found, without):.2f} ×" for found in results["rewrites"].values())
         lines.append(row([f"`{rewrite.__name__}`: {said}", *worth]))
     lines += [""]
-    for title, unit in (("inner steps", "steps"), ("tasks", "tasks")):
+    for title in GROWTH:
         table = results[title]
-        lines += [f"## MAML against {title}", "", row([unit, *table]), row(["---"] * (len(table) + 1))]
+        lines += [f"## MAML against {title}", "", row([title, *table]), row(["---"] * (len(table) + 1))]
         lines += [
             row([NAMES[name], *(f"{found['rates'][name]['median']:,.0f}" for found in table.values())])
             for name in ("l2l:compiled", "jax:scan")
         ]
-        lines += [""]
+        ratios = (ratio(found, "jax:scan".__eq__) for found in table.values())
+        lines += [row(["ratio", *(f"{times:.2f} ×" for times in ratios)]), ""]
     memory = results["memory"]
     lines += ["## Peak memory of one meta-gradient, 1,000 tasks, in MB above the start, and seconds", ""]
     lines += [row(["inner steps", *map(str, memory["maml"])]), row(["---"] * (len(memory["maml"]) + 1))]
@@ -593,16 +650,26 @@ def main():
             for column, (method, steps) in columns.items()
         }  # fmt: skip
 
-    def against_tasks():
-        return {t: compare(rival, "maml", 1, t, 1, args, source) for t in (25, 100, 250, 1000)}
+    def against(what, values, large):
+        """MAML's rates as one thing grows; from `large` on with few iterations at a time, as their batches fill memory."""
+        found = {}
+        for value in values:
+            setting = {"steps": 1, "tasks": 25, what: value, "block": 250 if value < large else 10}
+            found[value] = compare(rival, "maml", cores=1, args=args, learn2learn=source, **setting)
+        return found
 
     parts = {
         "limit": matrix_limit,
         "one core": lambda: table(ONE_CORE, COLUMNS, 25, 1),
+        "processors": lambda: on_this_processor(
+            results.get("one core")
+            if not args.only or "one core" in args.only
+            else table(SIDE_BY_SIDE, COLUMNS, 25, 1),
+            before.get("processors", {}),
+        ),
         "all cores": lambda: table(TWO_CORES, COLUMNS, 25, cores()),
         "rewrites": lambda: table(REWRITTEN, COLUMNS, 25, 1),
-        "inner steps": lambda: table(rival, {k: ("maml", k) for k in range(1, 11)}, 25, 1),
-        "tasks": against_tasks,
+        **{title: partial(against, *grown) for title, grown in GROWTH.items()},
         "memory": lambda: memory(args),
         "start-up": lambda: start_up(args),
         "evaluation": lambda: evaluation(args.rounds),
@@ -613,7 +680,8 @@ def main():
     if unknown := set(args.only or ()) - set(parts):
         parser.error(f"no part {', '.join(unknown)}; there are {', '.join(parts)}")
     file = HERE / "results.json"
-    results = json.loads(file.read_text()) if args.only else {}
+    before = json.loads(file.read_text()) if file.exists() else {}
+    results = before if args.only else {}
     if args.only:  # which machine the other parts are of
         results.setdefault("machines", dict.fromkeys(parts, results["machine"]))
     else:

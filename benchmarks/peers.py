@@ -1,4 +1,4 @@
-"""One implementation of one method, timed on demand: `python peers.py NAME METHOD STEPS TASKS CORES`.
+"""One implementation of one method, timed on demand: `python peers.py NAME METHOD STEPS TASKS CORES [WIDTH OUTPUTS BLOCK]`.
 
 Prints a line of JSON when it is ready (its meta-gradient on the common problem, seconds to get ready, versions), then
 reads numbers of iterations from its input and answers each with the seconds that they took. Sampling and Adam included.
@@ -11,13 +11,15 @@ import sys
 import time
 
 NAME, METHOD, STEPS, TASKS, CORES = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:6])
+WIDTH, OUTPUTS, BLOCK = map(int, sys.argv[6:9] or (40, 1, 250))  # of the network; iterations without a stop
 os.environ["OMP_NUM_THREADS"] = str(1 if NAME.startswith("l2l") else CORES)  # l2l has a thread for each replica
 if NAME.startswith("jax") and CORES == 1:
     os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 START = time.perf_counter()
 JOB = "PEER_JOB" in os.environ  # run once, as a program of its own would
 ALPHA, BETA, K = 0.01, 1e-3, 10
-SHAPES = {"W1": (1, 40), "b1": (40,), "W2": (40, 40), "b2": (40,), "W3": (40, 1), "b3": (1,)}
+SIZES = (1, WIDTH, WIDTH, OUTPUTS)
+SHAPES = {f"{k}{i + 1}": s for i in range(3) for k, s in (("W", SIZES[i : i + 2]), ("b", SIZES[i + 1 : i + 2]))}
 
 
 def common_problem():
@@ -26,11 +28,11 @@ def common_problem():
 
     rng = np.random.default_rng(0)
     theta = {
-        k: rng.uniform(-1, 1, s).astype("float32") / math.sqrt(40 if k[1] != "1" else 1) for k, s in SHAPES.items()
+        k: rng.uniform(-1, 1, s).astype("float32") / math.sqrt(WIDTH if k[1] != "1" else 1) for k, s in SHAPES.items()
     }
     amplitude, phase = rng.uniform(0.1, 5, (TASKS, 1, 1)), rng.uniform(0, math.pi, (TASKS, 1, 1))
     x = rng.uniform(-5, 5, (TASKS, 2 * K, 1))
-    y = amplitude * np.sin(x + phase)
+    y = amplitude * np.sin(x + phase + np.arange(OUTPUTS))  # each output a radian after the one before
     return theta, [v.astype("float32") for v in (x[:, :K], y[:, :K], x[:, K:], y[:, K:])]
 
 
@@ -47,6 +49,16 @@ def l2l_run(form):
     from l2l.engine.replica import advance, first_replica, make_step, sampler
     from l2l.engine.workers import Block, Workers
 
+    class Several:
+        """Sinusoids with several outputs, each a radian after the one before."""
+
+        @l2l.tasks.by_rows
+        def sample(self, tasks, shots, query, *, generator, dtype):
+            batch = l2l.SineTasks().sample(tasks, shots, query, generator=generator, dtype=dtype)
+            shift = batch.phase[:, None, None] + torch.arange(OUTPUTS)
+            y = [batch.amplitude[:, None, None] * torch.sin(x + shift) for x in (batch.x_support, batch.x_query)]
+            return l2l.Batch(batch.x_support, y[0], batch.x_query, y[1])
+
     torch.set_num_threads(1)
     theta, batch = common_problem()
     to = torch.from_numpy
@@ -55,8 +67,11 @@ def l2l_run(form):
     grads = l2l.METHODS[METHOD](params, whole, alpha=ALPHA, steps=STEPS).grads
     if form.startswith("without "):
         graph.REWRITES.remove(getattr(graph, form.removeprefix("without ")))
-    config = l2l.TrainConfig(method=METHOD, steps=STEPS, tasks=TASKS, shots=K, query=K, seeds=tuple(range(CORES)))
-    workers, sample = Workers(config, l2l.SineTasks(), "cpu", CORES), sampler(l2l.SineTasks(), config, "cpu")
+    config = l2l.TrainConfig(
+        method=METHOD, steps=STEPS, tasks=TASKS, shots=K, query=K, seeds=tuple(range(CORES)), sizes=SIZES
+    )
+    family = l2l.SineTasks() if OUTPUTS == 1 else Several()
+    workers, sample = Workers(config, family, "cpu", CORES), sampler(family, config, "cpu")
     replicas = [first_replica(seed, config, "cpu") for seed in config.seeds]
     if form == "compiled" or form.startswith("without "):
         workers.compile()
@@ -66,15 +81,14 @@ def l2l_run(form):
         if form == "called":
             replicas = [advance(r, repeated(make_step(config, params)), n, sample)[0] for r in replicas]
         else:
-            sizes = [250] * (n // 250) + [n % 250] * (n % 250 > 0)
-            for advanced in workers.advance(replicas, [Block(size, False) for size in sizes]):
+            for advanced in workers.advance(replicas, [Block(BLOCK, False)] * (n // BLOCK)):
                 replicas = [block.replica for block in advanced]
 
     return {k: g.numpy() for k, g in grads.items()}, run, {"torch": torch.__version__}
 
 
 def jax_run(form):
-    """JAX and optax: "scan" feeds blocks of 250 batches to one compiled loop; "step" calls a compiled step; "flat" is
+    """JAX and optax: "scan" feeds blocks of batches to one compiled loop; "step" calls a compiled step; "flat" is
     "scan" on one parameter vector; "replicas" is "scan" in a thread for each core; "vmap" is "scan" over stacked replicas."""
     import functools
     import threading
@@ -102,7 +116,7 @@ def jax_run(form):
     def loss(theta, batch):
         xs, ys, xq, yq = batch
         if METHOD == "pretrain":
-            x, y = (jnp.concatenate(pair, 1).reshape(-1, 1) for pair in ((xs, xq), (ys, yq)))
+            x, y = (jnp.concatenate(pair, 1).reshape(-1, pair[0].shape[-1]) for pair in ((xs, xq), (ys, yq)))
             return mse(theta, x, y)
         return jnp.mean(jax.vmap(lambda xs, ys, xq, yq: mse(adapt(theta, xs, ys), xq, yq))(xs, ys, xq, yq))
 
@@ -118,7 +132,7 @@ def jax_run(form):
         amplitude = jax.random.uniform(a, (TASKS, 1, 1), minval=0.1, maxval=5)
         phase = jax.random.uniform(b, (TASKS, 1, 1), maxval=math.pi)
         x = jax.random.uniform(c, (TASKS, 2 * K, 1), minval=-5, maxval=5)
-        y = amplitude * jnp.sin(x + phase)
+        y = amplitude * jnp.sin(x + phase + jnp.arange(OUTPUTS))
         return x[:, :K], y[:, :K], x[:, K:], y[:, K:]
 
     def step(carry, batch):
@@ -144,8 +158,8 @@ def jax_run(form):
     def one(i, n):
         nonlocal key
         carry = carries[i]
-        for k in jax.random.split(jax.random.fold_in(key, i), max(1, n // 250) if form != "step" else n):
-            carry = jit_step(carry, jit_sample(k))[0] if form == "step" else block(carry, k, min(n, 250))[0]
+        for k in jax.random.split(jax.random.fold_in(key, i), max(1, n // BLOCK) if form != "step" else n):
+            carry = jit_step(carry, jit_sample(k))[0] if form == "step" else block(carry, k, min(n, BLOCK))[0]
         carries[i] = jax.block_until_ready(carry)
 
     def run(n):
@@ -155,15 +169,15 @@ def jax_run(form):
             threads = [threading.Thread(target=one, args=(i, n)) for i in range(CORES)]
             [thread.start() for thread in threads], [thread.join() for thread in threads]
         elif form == "vmap":
-            for k in jax.random.split(key, max(1, n // 250)):
-                stacked = blocks(stacked, jax.random.split(k, CORES), min(n, 250))[0]
+            for k in jax.random.split(key, max(1, n // BLOCK)):
+                stacked = blocks(stacked, jax.random.split(k, CORES), min(n, BLOCK))[0]
             jax.block_until_ready(stacked)
         else:
             for i in range(CORES):
                 one(i, n)
 
     if not JOB:
-        run(250), run(250)
+        run(BLOCK), run(BLOCK)
     return {k: np.asarray(g) for k, g in grads.items()}, run, {"jax": jax.__version__}
 
 

@@ -3,12 +3,19 @@
 import pytest
 from test_book import PAGES, WIDTHS
 
-# What unfolds has settled in half a second. Only violations are kept: one line for each element.
+# What unfolds is at its end once nothing moves. Only violations are kept: one line for each element.
 AXE = """() => {
     const rules = Object.fromEntries(axe.getRules(["experimental"]).map(rule => [rule.ruleId, {enabled: true}]));
     const lines = ({id, nodes}) => nodes.map(node => `${id}: ${node.target} ${node.html.slice(0, 120)}`);
-    window.found = new Promise(settled => setTimeout(settled, 500))
-        .then(() => document.getAnimations().forEach(animation => animation.cancel()))
+    const frame = () => new Promise(requestAnimationFrame);
+    const settled = async () => {
+        do {
+            document.getAnimations().forEach(animation => animation.cancel());
+            await frame();
+            await frame();  // of what a cancelled one set off
+        } while (document.getAnimations().length);
+    };
+    window.found = settled()
         .then(() => axe.run({rules, resultTypes: ["violations"]}))
         .then(({violations}) => violations.flatMap(lines));
 }"""

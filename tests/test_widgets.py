@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from conftest import PATIENCE
 from matplotlib.figure import Figure
 
 import l2l.widgets
@@ -17,6 +18,7 @@ from l2l import Run, SineTasks, TrainConfig, train
 from l2l.plots import METHOD_STYLE
 from l2l.widgets import retrain
 
+WAIT = PATIENCE / 1000
 SMALL = {"iterations": 60, "tasks": 4, "shots": 5, "query": 6, "sizes": (1, 8, 1)}
 
 
@@ -35,7 +37,7 @@ def drawn(monkeypatch):
 
 def press(widget):
     widget.train_button.click()
-    widget.thread.join(60)
+    widget.thread.join(WAIT)
     assert not widget.train_button.disabled
     assert widget.stop_button.disabled
 
@@ -140,7 +142,7 @@ def held(monkeypatch, at):
         def report(run):
             if run.iteration == at:
                 reached.set()
-                assert go.wait(60)
+                assert go.wait(WAIT)
             progress(run)
 
         return train(config, family, progress=report)
@@ -153,7 +155,7 @@ def test_stop_stops_and_keeps_what_is_there(monkeypatch):
     reached, go = held(monkeypatch, 100)
     widget = retrain(("maml", "pretrain"), **SMALL | {"iterations": 500})
     widget.train_button.click()
-    assert reached.wait(60)
+    assert reached.wait(WAIT)
     first = widget.thread
     assert widget.train_button.disabled
     assert not widget.stop_button.disabled
@@ -162,7 +164,7 @@ def test_stop_stops_and_keeps_what_is_there(monkeypatch):
     assert "MAML: iteration 80 of 500." in message(widget)
     widget.stop_button.click()
     go.set()
-    first.join(60)
+    first.join(WAIT)
     assert list(widget.runs) == ["maml"]  # the second did not begin
     assert widget.runs["maml"].iteration == 100
     assert message(widget).startswith("Stopped. Query error after 10 adaptation steps")

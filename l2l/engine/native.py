@@ -12,7 +12,7 @@ import threading
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from pathlib import Path
@@ -176,8 +176,12 @@ def _build(step: GraphModule, state: Tensors, rates: Tensors, batch: Tensors) ->
     batches = tuple(x.expand(2, *x.shape).clone() for x in batch)
     number = torch.export.Dim("number")
     shapes: tuple = tuple({} for _ in state), tuple({} for _ in rates), tuple({0: number} for _ in batches)
-    folder, beside = tempfile.TemporaryDirectory(), ThreadPoolExecutor(2)
-    with folder as folder, config.patch(COMPILER), beside, _object_files(beside):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        config.patch(COMPILER),
+        ThreadPoolExecutor(2) as beside,
+        _object_files(beside),
+    ):
         # Asks the C++ compiler for a second or two, and keeps the answer; `config.patch` holds in this context alone.
         beside.submit(copy_context().run, cpu_vec_isa.pick_vec_isa)
         program = torch.export.export(_Scan(step), (state, rates, batches), strict=False, dynamic_shapes=shapes)
@@ -195,7 +199,8 @@ def _object_files(beside: ThreadPoolExecutor) -> Iterator[None]:
     """Have the C++ compiler make a library's two halves side by side: torch would wait for the first."""
     from torch._inductor import cpp_builder
 
-    run, halves = cpp_builder.run_compile_cmd, []
+    run = cpp_builder.run_compile_cmd
+    halves: list[Future] = []
 
     def start(command: str, cwd: str) -> None:
         if command.split()[1].endswith((".wrapper.cpp", ".kernel.cpp")):
