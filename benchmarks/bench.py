@@ -297,6 +297,76 @@ def report_start_up(found: dict) -> list[str]:
     ]
 
 
+NUMBERS = 1_761  # parameters of the network, which ranks exchange after each step
+NETWORKS = {"1 Gb/s, 100 µs": (100e-6, 1.25e8), "25 Gb/s, 20 µs": (20e-6, 3.1e9)}  # latency, bytes a second: assumed
+
+
+def ring(ranks: int, numbers: int, latency: float, rate: float) -> float:
+    """Seconds of averaging in a ring: 2 (n - 1) messages, each of an n-th of the numbers."""
+    return 2 * (ranks - 1) * (latency + 4 * numbers / ranks / rate)
+
+
+def ranks(args) -> dict:
+    """Seconds of a step in one process and in two that share its tasks, and a model fitted to some of them."""
+
+    def seconds(processes: int, *arguments):
+        start = [args.python, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
+        command = [*(start if processes > 1 else [args.python]), str(HERE / "ranks.py"), *map(str, arguments)]
+        env = os.environ | {"OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+        return json.loads(done.stdout.splitlines()[-1])
+
+    trials = {"one": {250: 4_000, 1_000: 1_000}, "two": {500: 4_000, 1_000: 2_000, 2_000: 1_000}}
+    found = {
+        how: {tasks: seconds(1 + (how == "two"), tasks, updates) for tasks, updates in of.items()}
+        for how, of in trials.items()
+    }
+    found["exchange"] = {int(n): s for n, s in seconds(2, "exchange").items()}
+    return found
+
+
+def line(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+    """The intercept and the slope of the line through two points."""
+    slope = (other[1] - one[1]) / (other[0] - one[0])
+    return one[1] - slope * one[0], slope
+
+
+def report_ranks(found: dict) -> list[str]:
+    one, two, exchange = ({int(k): v for k, v in found[name].items()} for name in ("one", "two", "exchange"))
+    alone, per_task = line(*((tasks, one[tasks]) for tasks in (250, 1_000)))
+    fixed, per_shared = line(*((tasks / 2, two[tasks]) for tasks in (500, 2_000)))
+    latency = exchange[NUMBERS] / 2
+    rate = 4 * (1_000_000 - NUMBERS) / (exchange[1_000_000] - exchange[NUMBERS])
+    fixed -= exchange[NUMBERS]  # what a step costs whatever its tasks, besides the exchange
+    expected = fixed + per_shared * 500 + exchange[NUMBERS]
+
+    def speed_up(tasks: int, machines: int, network: tuple[float, float]) -> float:
+        shared = fixed + per_shared * tasks / machines + ring(machines, NUMBERS, *network)
+        return (alone + per_task * tasks) / shared
+
+    networks = {"this machine's own": (latency, rate), **NETWORKS}
+    tasks = 25, 250, 1_000, 10_000, 100_000
+    lines = [
+        "## Sharing the tasks of a meta-batch: when it pays",
+        "",
+        f"A step of MAML takes {1e3 * alone:.3f} ms + {1e6 * per_task:.2f} µs for each task in one process, its loop compiled; where ranks share its tasks, each of two halves compiled, {1e3 * fixed:.3f} ms + "
+        f"{1e6 * per_shared:.2f} µs for each of a rank's own tasks, and the exchange. Averaging P numbers between two processes here takes "
+        + ", ".join(f"{1e3 * s:.2f} ms (P = {n:,})" for n, s in exchange.items())
+        + ". The two lines go through two points each; the model is tested on a third, 1,000 tasks on two processes: "
+        f"expected {1e3 * expected:.2f} ms, measured {1e3 * two[1_000]:.2f} ms.",
+        "",
+        "What the model says of n machines with one core each, as a multiple of the speed of one; the exchange is a ring, its latency and rate are assumed where not measured. Nothing but two processes on one machine was run.",
+        "",
+        row(["tasks", *(f"{t:,}" for t in tasks)]),
+        row(["---"] * (len(tasks) + 1)),
+    ]
+    for name, network in networks.items():
+        for machines in (2, 8, 64):
+            cells = (f"{speed_up(t, machines, network):.2f} ×" if t >= machines else "–" for t in tasks)
+            lines.append(row([f"{machines} machines, {name}", *cells]))
+    return [*lines, ""]
+
+
 def evaluation(rounds: int) -> dict:
     """Seconds to adapt to 1,000 tasks for 10 steps: in one call, and in a loop over tasks."""
     theta = l2l.init_params(generator=torch.Generator().manual_seed(0))
@@ -600,6 +670,7 @@ def report(results: dict) -> str:
         ]
         ratios = (ratio(found, "jax:scan".__eq__) for found in table.values())
         lines += [row(["ratio", *(f"{times:.2f} ×" for times in ratios)]), ""]
+    lines += report_ranks(results["ranks"])
     memory = results["memory"]
     lines += ["## Peak memory of one meta-gradient, 1,000 tasks, in MB above the start, and seconds", ""]
     lines += [row(["inner steps", *map(str, memory["maml"])]), row(["---"] * (len(memory["maml"]) + 1))]
@@ -670,6 +741,7 @@ def main():
         "all cores": lambda: table(TWO_CORES, COLUMNS, 25, cores()),
         "rewrites": lambda: table(REWRITTEN, COLUMNS, 25, 1),
         **{title: partial(against, *grown) for title, grown in GROWTH.items()},
+        "ranks": lambda: ranks(args),
         "memory": lambda: memory(args),
         "start-up": lambda: start_up(args),
         "evaluation": lambda: evaluation(args.rounds),

@@ -67,14 +67,16 @@ def train(
             the Run so far: before the first update, and again at least every BLOCK updates and at every entry of the
             history. An exception that it raises stops training there: `out` is written, and `train` raises it too.
         out: file for the run. Checkpoints go there too, at most one a second and one at the end, each
-            written atomically in place of the one before.
+            written atomically in place of the one before. While it trains, a file `.NAME.lock` beside it keeps others
+            from writing there too; after a SIGKILL it stays, and stops nobody.
         resume: continue from `out` if it exists, be it unfinished or trained for fewer iterations. On the same machine
             the result has the bits of an uninterrupted run.
         overwrite: replace what `out` holds.
         device: "cpu" or "cuda".
         compile: compile the step; by default, in runs of at least COMPILE_FROM iterations. The compiled code is kept.
             Another alpha, beta, seed, number of iterations or `log_every` uses it again; another method, network,
-            loss or optimiser, other tasks, shots, query points or steps, and another dtype do not. Where the fastest
+            loss or optimiser, other tasks, shots, query points or steps, and another dtype do not. A step whose tasks
+            processes share is compiled in two halves, between which they exchange. Where the fastest
             engine isn't available, a warning says why, once; with L2L_STRICT=1 in the environment it is an error.
         workers: threads that advance replicas side by side; by default as many as there are cores and seeds.
             A replica is advanced by one thread alone: at these sizes more are slower.

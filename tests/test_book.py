@@ -43,6 +43,17 @@ def test_root_page_leads_to_the_book_and_jekyll_is_off():
     assert (HTML / ".nojekyll").exists()
 
 
+# Formulas that nobody has typeset, as Markdown leaves them within HTML.
+RAW = r"""() => {
+    const texts = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT), found = [];
+    while (texts.nextNode()) {
+        const {data, parentElement} = texts.currentNode;
+        if (/\$[^$]+\$|\\[(\[]/.test(data) && !parentElement.closest("pre, code, script, style")) found.push(data);
+    }
+    return found;
+}"""
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("page", PAGES)
@@ -63,6 +74,7 @@ def test_in_the_browser(browser, address, page, width, scheme):
     if tab.query_selector(".math"):
         assert tab.evaluate("document.querySelectorAll('mjx-container').length") > 0
         assert tab.evaluate("document.querySelectorAll('mjx-merror').length") == 0
+    assert tab.evaluate(RAW) == []
     assert tab.evaluate("document.documentElement.dataset.theme") == scheme
     tab.screenshot(path=SCREENSHOTS / f"{Path(page).name}-{width}-{scheme}.png", full_page=True)
     context.close()

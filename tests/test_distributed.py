@@ -94,14 +94,17 @@ def test_every_process_knows_the_whole_run_and_more_than_there_are_seeds_do_no_h
         same(l2l.Run.load(tmp_path / f"{rank}.safetensors"), l2l.train(l2l.TrainConfig(**SETTINGS)))
 
 
-def test_tasks_are_divided_and_the_result_is_that_of_one_process(tmp_path):
+@pytest.mark.parametrize("engine", ["recorded", "compiled"])
+def test_tasks_are_divided_and_the_result_is_that_of_one_process(tmp_path, engine):
     """Within rounding; 5 tasks on 2 processes are 3 and 2, whose means weigh as many."""
+    if engine == "compiled" and shutil.which("g++") is None and shutil.which("clang++") is None:
+        pytest.skip("no C++ compiler here")
     settings = SETTINGS | {"dtype": "float64"}
-    status, _, output = ended(
-        torchrun(tmp_path, trains(settings, shard="tasks") + "    train()", "--nproc-per-node", "2")
-    )
+    program = trains(settings, shard="tasks", compile=engine == "compiled") + "    train()"
+    status, _, output = ended(torchrun(tmp_path, program, "--nproc-per-node", "2"))
     assert status == 0, output
     run, alone = l2l.Run.load(tmp_path / "run.safetensors"), l2l.train(l2l.TrainConfig(**settings))
+    assert run.engine == engine
     for ours, theirs in ((run.theta, alone.theta), (run.history, alone.history)):
         for name, value in theirs.items():
             torch.testing.assert_close(ours[name], value, rtol=1e-9, atol=1e-9)

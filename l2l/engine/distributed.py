@@ -130,6 +130,8 @@ class Ranks:
                     self._together(partial(dist.all_reduce, mean))
                     state = tuple(update(*state, beta, mean[:-1]))
                     losses.append(mean[-1])
+                for x in state:  # processors of different kinds round differently, and ranks would drift apart
+                    self._together(partial(dist.broadcast, x, 0))
             return state, torch.stack(losses)
 
         return loop

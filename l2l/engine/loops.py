@@ -98,12 +98,22 @@ def compiled(step: GraphModule, state: State, rates: State, batch: State) -> Eng
         except Unavailable as reason:
             lost("training", "compiled", reason)
     try:
-        loop = repeated(compile_step(step, (*state, *rates, *batch)), rates)
-        verify(loop, step, state, rates, batch)
+        loop = repeated(compiled_alone(step, state, rates, batch), rates)
         return Engine("compiled", lambda: loop, False)
     except Unavailable as reason:
         lost("training", "recorded", reason)
         return Engine("recorded", lambda: repeated(step, rates), False)
+
+
+def compiled_alone(step: GraphModule, state: State, rates: State, batch: State) -> Function:
+    """Compile a recorded step without its loop; it is trusted if it agrees with the recorded one.
+
+    Raises:
+        Unavailable: it can't be compiled here, or doesn't agree.
+    """
+    function = compile_step(step, (*state, *rates, *batch))
+    verify(repeated(function, rates), step, state, rates, batch)
+    return function
 
 
 def verify(loop: Loop, step: Function, state: State, rates: State, batch: State) -> None:

@@ -16,7 +16,7 @@ from torch.fx import GraphModule
 from l2l.config import HELD_OUT_TASKS, TrainConfig
 from l2l.engine.distributed import Ranks
 from l2l.engine.graph import Function
-from l2l.engine.loops import Loop, compiled, lost, recorded, repeated
+from l2l.engine.loops import Loop, compiled, compiled_alone, lost, recorded, repeated
 from l2l.engine.native import Unavailable
 from l2l.engine.replica import (
     Replica,
@@ -86,10 +86,15 @@ class Workers:
 
         # Until it is compiled, Python's lock lets only one thread work at a time.
         if self._shared:
-            gradient, reason = of(partial(make_gradient, config, like), start.theta, alpha, *group.part(self._batch))
-            update, of_update = of(partial(make_update, config), *self._state, beta, torch.zeros_like(start.theta))
+            part = group.part(self._batch)
+            gradient, reason = of(partial(make_gradient, config, like), start.theta, alpha, *part)
+            with torch.no_grad():
+                grads, _ = gradient(start.theta, alpha, *part)
+            update, of_update = of(partial(make_update, config), *self._state, beta, grads)
             reason = reason or of_update
-            self._loops = self._some(1, lambda: group.shared(gradient, update, self._rates, config.tasks))
+            self._halves = (gradient, (start.theta,), (alpha,), part), (update, self._state, (beta,), (grads,))
+            self._share = partial(group.shared, rates=self._rates, tasks=config.tasks)
+            self._loops = self._some(1, lambda: self._share(gradient, update))
         else:
             self._step, reason = of(partial(make_step, config, like), *self._state, alpha, beta, *self._batch)
             self._loops = self._some(1, lambda: repeated(self._step, self._rates))
@@ -109,10 +114,22 @@ class Workers:
         return idle
 
     def compile(self) -> None:
-        """Compile the step for every worker, as far as that works here; one that ranks share stays recorded."""
-        if not self._shared and isinstance(self._step, GraphModule):
+        """Compile the step for every worker, as far as that works here."""
+        if self._shared:
+            if self.engine == "recorded":
+                self._compile_halves()
+        elif isinstance(self._step, GraphModule):
             self.engine, one, parallel = compiled(self._step, self._state, self._rates, self._batch)
             self._loops = self._some(self._count if parallel else 1, one)
+
+    def _compile_halves(self) -> None:
+        """Compile the two halves of a step that ranks share: they meet between the gradient and the update."""
+        try:
+            gradient, update = (compiled_alone(*half) for half in self._halves)
+        except Unavailable as reason:
+            lost("training", "recorded", reason)
+        else:
+            self.engine, self._loops = "compiled", self._some(1, lambda: self._share(gradient, update))
 
     def advance(self, replicas: list[Replica], blocks: Iterable[Block]) -> Iterator[list[Advanced]]:
         """Make block after block of outer updates; after each, yield where every replica stands.
