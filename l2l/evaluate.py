@@ -45,7 +45,8 @@ def adaptation_curve(
         batch: T tasks.
         alpha: learning rate of the adaptation, as for `inner_loop`.
         steps: number of adaptation steps, ≥ 0.
-        optimizer: "sgd", the method's own inner loop; or "adam", which gives each task an Adam of its own.
+        optimizer: "sgd", the method's own inner loop; or "adam", the book's inner loop with an Adam for each task in
+            place of gradient descent, for methods that share that loop.
         loss: as for `adapt`, so with the network that it applies: `mse` is of the book's own.
         method: whose inner loop adapts, by name or itself. The built-in ones share theirs.
 
@@ -62,6 +63,8 @@ def adaptation_curve(
     schedule("alpha", alpha, whole("steps", steps, 0))
     one_of("optimizer", optimizer, OPTIMIZERS)
     method = method if isinstance(method, Method) else METHODS[one_of("method", method, METHODS)]
+    if optimizer == "adam" and method.inner_loop is not METHODS["maml"].inner_loop:
+        raise ValueError(f"optimizer must be sgd for {method.name}, which has an inner loop of its own, got adam")
     inner_loop = adam_loop if optimizer == "adam" else method.inner_loop
     check_batch(theta, batch)
 

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from l2l import SineTasks, adaptation_curve, init_params
+from l2l import Method, SineTasks, adaptation_curve, init_params, maml
+from l2l.evaluate import adam_loop
 
 
 def naive_curve(theta, batch, optimizer, alpha, steps):
@@ -70,6 +71,10 @@ def test_divergence_is_infinite_and_never_nan(problem):
         ({"alpha": -1.0, "steps": 1}, "alpha must be"),
         ({"alpha": 0.1, "steps": -1}, "steps must be"),
         ({"alpha": 0.1, "steps": 1, "optimizer": "lbfgs"}, "optimizer must be one of sgd, adam, got 'lbfgs'"),
+        (
+            {"alpha": 0.1, "steps": 1, "optimizer": "adam", "method": Method("own", maml, adam_loop)},
+            "optimizer must be sgd for own, which has an inner loop of its own, got adam",
+        ),
     ],
 )
 def test_bad_settings(problem, settings, message):
