@@ -321,8 +321,7 @@ def ranks(args) -> dict:
         how: {tasks: seconds(1 + (how == "two"), tasks, updates) for tasks, updates in of.items()}
         for how, of in trials.items()
     }
-    found["exchange"] = {int(n): s for n, s in seconds(2, "exchange").items()}
-    return found
+    return found | {"exchange": seconds(2, "exchange")}
 
 
 def line(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
@@ -549,13 +548,9 @@ def on_this_processor(one_core: dict, before: dict) -> dict:
     """Rates of l2l and of JAX's best form on one core, for each processor on which this was asked."""
     found = {}
     for column, of in one_core.items():
-        ours, theirs = (
-            statistics.median(
-                max((p["rates"] for n, p in of["rates"].items() if n.startswith(who)), key=statistics.median)
-            )
-            for who in ("l2l:compiled", "jax")
-        )
-        found[column] = ours, theirs, ratio(of, lambda name: name.startswith("jax"))
+        medians = {name: peer["median"] for name, peer in of["rates"].items()}
+        theirs = max(median for name, median in medians.items() if name.startswith("jax"))
+        found[column] = medians["l2l:compiled"], theirs, ratio(of, lambda name: name.startswith("jax"))
     return before | {processor(): found}
 
 
@@ -740,9 +735,7 @@ def main():
         "limit": matrix_limit,
         "one core": lambda: table(ONE_CORE, COLUMNS, 25, 1),
         "processors": lambda: on_this_processor(
-            results.get("one core")
-            if not args.only or "one core" in args.only
-            else table(SIDE_BY_SIDE, COLUMNS, 25, 1),
+            table(SIDE_BY_SIDE, COLUMNS, 25, 1) if args.only else results["one core"],
             before.get("processors", {}),
         ),
         "all cores": lambda: table(TWO_CORES, COLUMNS, 25, cores()),
