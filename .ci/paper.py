@@ -26,11 +26,15 @@ import l2l
 from l2l.engine.workers import cores
 from l2l.run import DATA
 
-TEN = tuple(range(10))
+from relatives import RELATIVES  # isort: skip  # of this folder
+
+TEN, SINES = tuple(range(10)), l2l.SineTasks()
 LONG = {"iterations": 70_000, "checkpoint_at": (0, 1_000, 5_000, 15_000, 40_000)}  # the paper's released code
 
 
-def setting(method: str, family: l2l.SineTasks = l2l.SineTasks(), **changed) -> tuple[l2l.TrainConfig, l2l.SineTasks]:  # noqa: B008 (frozen)
+def setting(
+    method: str | l2l.Method, family: l2l.SineTasks = SINES, **changed
+) -> tuple[l2l.TrainConfig, l2l.SineTasks]:
     return l2l.TrainConfig(method=method, **{"seeds": TEN, "log_every": 1_000} | changed), family
 
 
@@ -60,6 +64,8 @@ RUNS |= {
 LEARNED = {f"maml-learned-alpha-{start}": setting("maml", alpha=start) for start in (0.001, 0.01, 0.03)}
 """MAML with one inner rate that is trained too (Meta-SGD with a scalar), from these first values."""
 RUNS |= LEARNED
+for name in ("head", "body"):  # which adapts alone
+    RUNS[f"maml-{name}"] = setting(RELATIVES[name], iterations=70_000, checkpoint_at=(15_000,))
 for method in l2l.METHODS:  # those of the explorers
     moments = (0, 100, 500, 1_000, 2_000, 5_000, 15_000, 70_000)
     RUNS[method] = setting(method, iterations=70_000, seeds=(0,), checkpoint_at=moments)
@@ -100,6 +106,11 @@ def train_learned(name: str, seed: int, out: Path) -> None:
     alphas = torch.stack([run.checkpoints[i]["log_alpha"].exp() for i in moments])
     theta = {name: p for name, p in run.theta.items() if name != "log_alpha"}
     l2l.Run(config, theta, {"iteration": torch.tensor(moments), "alpha": alphas}, {}, family).save(out)
+
+
+def own_method(config: l2l.TrainConfig) -> l2l.Method | None:
+    """Return the method of a run that the library doesn't have, which loading its file needs."""
+    return config.method if isinstance(config.method, l2l.Method) else None
 
 
 def side_by_side(config: l2l.TrainConfig, runs: list[l2l.Run]) -> l2l.Run:
@@ -147,7 +158,9 @@ def train_again(names: list[str], folder: Path) -> None:
 def _finish(name: str, diverged: dict[int, str], folder: Path) -> None:
     config, _ = RUNS[name]
     files = [folder / "unfinished" / name / f"{seed}.safetensors" for seed in config.seeds if seed not in diverged]
-    side_by_side(config, [l2l.Run.load(file) for file in files]).save(folder / f"{name}.safetensors")
+    side_by_side(config, [l2l.Run.load(file, method=own_method(config)) for file in files]).save(
+        folder / f"{name}.safetensors"
+    )
     record, temporary = folder / "paper.json", folder / "paper.json.tmp"
     known = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
     reasons = {str(seed): diverged[seed] for seed in sorted(diverged)}

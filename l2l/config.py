@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from inspect import signature
 from typing import NamedTuple
 
 import numpy as np
@@ -82,6 +83,8 @@ class TrainConfig:
             object.__setattr__(self, name, value)
 
         is_function = callable(self.loss) and not isinstance(self.loss, type)
+        if not isinstance(self.loss, str) and is_function and not _takes_two(self.loss):
+            raise TypeError(f"loss must be a function (outputs, y) -> scalar, got {part_name(self.loss)}")
         for name, known, own, kind in (
             ("method", METHODS, isinstance(self.method, Method), "a Method"),
             ("loss", LOSSES, is_function, "a function (outputs, y) -> scalar"),
@@ -162,6 +165,16 @@ class TrainConfig:
         for name in ("method", "loss", "optimizer", "network"):
             about[name] = None if about[name] is None else part_name(about[name])
         return about | ({"network": vars(self.network)} if isinstance(self.network, MLP) else {})
+
+
+def _takes_two(function: Callable) -> bool:
+    try:
+        signature(function).bind(None, None)
+    except ValueError:  # a built-in one, which doesn't say
+        return True
+    except TypeError:
+        return False
+    return True
 
 
 def part_name(part: str | Part) -> str:

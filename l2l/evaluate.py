@@ -55,7 +55,8 @@ def adaptation_curve(
         that the numbers overflow.
 
     Raises:
-        TypeError, ValueError: a bad value or unknown optimiser, or shapes or dtypes that do not match.
+        TypeError, ValueError: a bad value or unknown optimiser, shapes or dtypes that do not match, or an inner loop
+            that yields another number of iterates.
         RuntimeError: within `torch.inference_mode()`, where there are no gradients.
 
     Source: Finn et al. (2017), figure 3 and table 2.
@@ -71,6 +72,8 @@ def adaptation_curve(
     def errors(x_support: Tensor, y_support: Tensor, x_query: Tensor, y_query: Tensor) -> tuple[Tensor, Tensor]:
         phis = inner_loop(theta, x_support, y_support, alpha=alpha, steps=steps, loss=loss)
         curve = [(loss(phi, x_support, y_support), loss(phi, x_query, y_query)) for phi in phis]
+        if len(curve) != steps + 1:
+            raise TypeError(f"the inner loop of {method.name} must yield {steps + 1} iterates, got {len(curve)}")
         support, query = zip(*curve, strict=True)
         return torch.stack(support), torch.stack(query)
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
@@ -127,16 +128,20 @@ class Run:
         return read_run(path, parts, task_family)[0]
 
     @classmethod
-    def stored(cls, name: str) -> "Run":
+    def stored(cls, name: str, **parts: Any) -> "Run":
         """Read a run that comes with the package, such as "paper-maml"; `make paper` trains them again.
 
+        Args:
+            name: of the run.
+            parts: what it was trained with and does not come with l2l, as for `load`.
+
         Raises:
-            ValueError: no run of this name comes with the package.
+            ValueError: no run of this name comes with the package, or as for `load`.
         """
         runs = {path.stem: path for path in DATA.glob("*.safetensors")}
         if name not in runs:
             raise ValueError(f"name must be one of {', '.join(sorted(runs))}, got {name!r}")
-        return cls.load(runs[name])
+        return cls.load(runs[name], **parts)
 
 
 def write_run(path: str | os.PathLike, run: Run, optimizer: dict[str, Tensor] | None = None) -> None:

@@ -29,6 +29,8 @@ def by_autograd(
     truncate=False,
     half=False,
     points_sum=False,
+    moving=None,
+    trained=None,
 ):
     def mse(params, x, y):
         return l2l.mse(params, x, y) * (0.5 if half else 1) * (len(x) if points_sum else 1)
@@ -47,10 +49,12 @@ def by_autograd(
                 gradients = torch.autograd.grad(loss, list(phi.values()), create_graph=create_graph)
                 if detach:
                     gradients = [g.detach() for g in gradients]
-                phi = {n: p + sign * alpha * g for (n, p), g in zip(phi.items(), gradients, strict=True)}
+                pairs = zip(phi.items(), gradients, strict=True)
+                phi = {n: p if moving and n not in moving else p + sign * alpha * g for (n, p), g in pairs}
             total = total + mse(phi, xq, yq)
         total = total / len(batch.x_support) if reduce == "mean" else total
-        return torch.autograd.grad(total, list(theta.values()))
+        gradients = torch.autograd.grad(total, list(theta.values()))
+        return [0 * g if trained and n not in trained else g for n, g in zip(theta, gradients, strict=True)]
 
     return meta_gradient
 
@@ -427,3 +431,24 @@ def student(n, probability=0.975):
 def unpaired(a, b):
     found = scipy.stats.ttest_ind(a.numpy(), b.numpy()).confidence_interval()
     return (found.low + found.high) / 2, (found.high - found.low) / 2
+
+
+# cka by the kernels of the inputs, with every way to go wrong as a switch.
+def own_cka(rows=False, centre=True, whole=False, root=False, order="fro"):
+    def answer(X, Y):
+        X, Y = (Z.numpy() for Z in (X, Y))
+        if centre:
+            X, Y = (Z - (Z.mean() if whole else Z.mean(axis=1 if rows else 0, keepdims=True)) for Z in (X, Y))
+        if order == "fro":  # ‖XᵀY‖² = tr(XXᵀ YYᵀ)
+            K, L = X @ X.T, Y @ Y.T
+            value = np.sum(K * L) / np.sqrt(np.sum(K * K) * np.sum(L * L))
+        else:
+            value = np.linalg.norm(X.T @ Y, order) ** 2 / np.prod([np.linalg.norm(Z.T @ Z, order) for Z in (X, Y)])
+        return np.sqrt(value) if root else value
+
+    return answer
+
+
+def centred_product(X, Y):
+    X, Y = (Z.numpy() - Z.numpy().mean(0) for Z in (X, Y))
+    return X, Y, np.linalg.norm(X.T @ Y)

@@ -14,6 +14,7 @@ from learners import (
     by_functional_transforms,
     by_quadrature,
     by_scipy,
+    centred_product,
     chain,
     first_left_in_grad,
     first_powers,
@@ -32,6 +33,7 @@ from learners import (
     outer_product,
     own_adapt,
     own_best_start,
+    own_cka,
     own_curve,
     own_fit,
     own_hvp,
@@ -53,6 +55,7 @@ from l2l import check
 from l2l.check import EXERCISES, Failed
 from l2l.net import flatten
 
+HEAD = ("W3", "b3")
 MINUTES = 180.0  # to wait for what is bound to come
 pytestmark = pytest.mark.filterwarnings("ignore:Using backward\\(\\) with create_graph")
 
@@ -61,6 +64,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using backward\\(\\) with create
 def patience(monkeypatch):
     """A busy machine may take long for a short answer."""
     monkeypatch.setattr("l2l.check.sandbox.SECONDS", MINUTES)
+
+
+def squared_cosine(X, Y, product):
+    return (product / np.linalg.norm(X) / np.linalg.norm(Y)) ** 2
 
 
 RIGHT = [
@@ -91,6 +98,8 @@ RIGHT = [
     (check.best_single_function, by_quadrature),
     (check.best_single_function, lambda x, A, b: torch.tensor(by_quadrature(x, A, b))),
     (check.paired_interval, by_scipy),
+    (check.anil_gradient, by_autograd(moving=HEAD)),
+    (check.cka, own_cka()),
 ]
 
 WRONG = [
@@ -258,6 +267,21 @@ WRONG = [
     (check.paired_interval, lambda a, b: by_scipy(a, b)[::-1], "Half the width stands before"),
     (check.paired_interval, lambda a, b: by_scipy(b, a), "wrong way round"),
     (check.paired_interval, lambda a, b: scipy.stats.ttest_rel(a, b).confidence_interval(), "two ends"),
+    (check.anil_gradient, by_autograd(), "All layers adapt"),
+    (check.anil_gradient, by_autograd(moving=("W1", "b1", "W2", "b2")), "The body adapts and the head stays"),
+    (check.anil_gradient, by_autograd(moving="W3"), "Only W3 adapts"),
+    (check.anil_gradient, by_autograd(moving=HEAD, trained=HEAD), "by the body is left out"),
+    (check.anil_gradient, by_autograd(moving=HEAD, detach=True), "first-order ANIL"),
+    (check.anil_gradient, by_autograd(moving=HEAD, sign=1), "The inner steps climb"),
+    (check.anil_gradient, by_autograd(moving=HEAD, carry=True), "where the last one ended"),
+    (check.anil_gradient, w2_turned(by_autograd(moving=HEAD)), "W2 looks transposed"),
+    (check.cka, own_cka(centre=False), "The mean over inputs is not subtracted"),
+    (check.cka, own_cka(rows=True), "It subtracts the mean of each row"),
+    (check.cka, own_cka(whole=True), "one mean of all numbers"),
+    (check.cka, lambda X, Y: own_cka()(X, Y) / centred_product(X, Y)[2], "The numerator is not squared"),
+    (check.cka, own_cka(root=True), "It is the square root"),
+    (check.cka, lambda X, Y: squared_cosine(*centred_product(X, Y)), "The denominator has"),
+    (check.cka, own_cka(order=2), "spectral norms"),
 ]
 
 

@@ -510,6 +510,10 @@ def by_any(gradient):
     return {"method": l2l.Method("own", gradient)}
 
 
+def loops(inner_loop):
+    return {"method": l2l.Method("own", partial(l2l.maml, inner_loop=inner_loop), inner_loop)}
+
+
 def noisy(theta, batch, **settings):
     found = l2l.maml(theta, batch, **settings)
     return l2l.MetaGrad(found.loss, {n: g + torch.randn_like(g) for n, g in found.grads.items()})
@@ -539,6 +543,14 @@ UNFIT = {  # settings, family, and what is said of them
     "a bare tensor as state": (optimiser(torch.zeros_like, lambda t, g, s, r: (t, s)), drawn(), "a tuple of tensors"),
     "a number as state": (optimiser(lambda t: (0,), lambda t, g, s, r: (t, s)), drawn(), "a tuple of tensors"),
     "no state": (optimiser(lambda t: None, lambda t, g, s, r: (t, s)), drawn(), "a tuple of tensors, got None"),
+    "a loss that is a number": ({"loss": lambda outputs, y: (outputs - y).square().mean().item()}, drawn(), "a float"),
+    "a loss for each point": (
+        {"loss": partial(nn.functional.mse_loss, reduction="none")},
+        drawn(),
+        r"without axes.*\(6, 1\)",
+    ),
+    "no iterates": (loops(lambda theta, *_, **settings: l2l.adapt(theta, *_, **settings)), drawn(), "2 iter.*a dict"),
+    "too few iterates": (loops(lambda theta, *_, **settings: iter([theta])), drawn(), "2 iterates.*got 1"),
     "an optimiser in place": (optimiser(lambda t: (torch.zeros_like(t),), in_place), drawn(), "must return new tensor"),
 }
 
@@ -552,6 +564,18 @@ def test_parts_that_do_not_fit_are_refused_before_training(name, tmp_path):
         l2l.train(config, family, out=tmp_path / "run.safetensors", progress=looked.append)
     assert not looked
     assert not list(tmp_path.iterdir())
+
+
+def test_a_loss_of_other_arguments_is_refused():
+    with pytest.raises(TypeError, match=r"loss must be a function \(outputs, y\) -> scalar, got mse"):
+        l2l.TrainConfig(loss=l2l.mse)
+
+
+def test_a_curve_needs_an_iterate_for_every_step(generator):
+    one = l2l.Method("own", l2l.maml, lambda theta, *_, **settings: iter([theta]))
+    batch = l2l.SineTasks().sample(2, 3, 3, generator=generator)
+    with pytest.raises(TypeError, match="own must yield 3 iterates, got 1"):
+        l2l.adaptation_curve(l2l.init_params(generator=generator), batch, alpha=0.01, steps=2, method=one)
 
 
 WRONG = {

@@ -1,14 +1,15 @@
 """One seed's training: its state, and the step that advances it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from l2l.adam import State
-from l2l.config import DTYPES, TrainConfig
+from l2l.config import DTYPES, TrainConfig, part_name
 from l2l.engine.graph import Function
 from l2l.engine.loops import Loop
 from l2l.methods import MetaGrad, Rate, initial_gradient_norm
@@ -130,13 +131,32 @@ def draw(
     return tuple(x.to(device).contiguous() for x in points)
 
 
-def check_labels(config: TrainConfig, x: Tensor, y: Tensor) -> None:
-    """Raise a ValueError if a label on a batch has no output of the network."""
+def check_parts(config: TrainConfig, x: Tensor, y: Tensor) -> None:
+    """Look at the loss and the inner loop on the first of these tasks, [T, points, …] each, before any work is done.
+
+    Raises:
+        TypeError, ValueError: they give what can't be trained on, or a label has no output of the network.
+    """
+    method, network, loss, _ = config.parts
+    params, theta = network.init(torch.Generator().manual_seed(0), x.dtype), config.initial_parameters(config.seeds[0])
+    params, theta = ({name: p.to(x.device) for name, p in some.items()} for some in (params, theta))
     if config.loss == "cross_entropy" and not y.is_floating_point():
-        network = config.parts.network
-        outputs = network.apply(network.init(torch.Generator().manual_seed(0), x.dtype), x[0]).shape[-1]
+        outputs = network.apply(params, x[0]).shape[-1]
         if y.max() >= outputs:
             raise ValueError(f"labels must be below {outputs}, the number of the network's outputs, got {int(y.max())}")
+    value, name = loss(params, x[0], y[0]), part_name(config.loss)
+    if not isinstance(value, Tensor) or value.shape != ():
+        found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+        raise TypeError(f"loss must give a tensor without axes, for autograd to go through; {name} gives {found}")
+    iterates = method.inner_loop(theta, x[0], y[0], alpha=config.alpha, steps=config.steps, loss=loss)
+    sequence = isinstance(iterates, Iterable) and not isinstance(iterates, Mapping | Tensor)
+    phis = list(islice(iterates, config.steps + 2)) if sequence else None
+    if phis is None or len(phis) != config.steps + 1:
+        found = f"a {type(iterates).__name__}" if phis is None else f"{len(phis)}"
+        raise TypeError(
+            f"the inner loop of {method.name} must yield {config.steps + 1} iterates, those after 0 to {config.steps} "
+            f"steps, got {found}"
+        )
 
 
 def sampler(family: TaskFamily, config: TrainConfig, device: str | torch.device) -> Sample:

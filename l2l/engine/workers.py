@@ -21,7 +21,7 @@ from l2l.engine.native import Unavailable
 from l2l.engine.replica import (
     Replica,
     advance,
-    check_labels,
+    check_parts,
     draw,
     first_replica,
     make_gradient,
@@ -72,7 +72,7 @@ class Workers:
         start, like = first_replica(config.seeds[0], config, device), config.initial_parameters(config.seeds[0])
         self._sample = sampler(family, config, device)
         self._held_out = draw(family, config, HELD_OUT_TASKS, stream(HELD_OUT, 0), device)
-        check_labels(config, *self._held_out[:2])
+        check_parts(config, *self._held_out[:2])
         self._state, self._rates = (start.theta, *start.state), rates(config, device)
         self._batch, again = (
             tuple(x[0].clone() for x in self._sample(1, stream(TRAIN, config.seeds[0]))) for _ in range(2)
