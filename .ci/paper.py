@@ -26,7 +26,7 @@ import l2l
 from l2l.engine.workers import cores
 from l2l.run import DATA
 
-from relatives import RELATIVES  # isort: skip  # of this folder
+from relatives import BODY, HEAD, META_SGD, PROCESS, TRANSFORMER  # isort: skip  # of this folder
 
 TEN, SINES = tuple(range(10)), l2l.SineTasks()
 LONG = {"iterations": 70_000, "checkpoint_at": (0, 1_000, 5_000, 15_000, 40_000)}  # the paper's released code
@@ -64,8 +64,14 @@ RUNS |= {
 LEARNED = {f"maml-learned-alpha-{start}": setting("maml", alpha=start) for start in (0.001, 0.01, 0.03)}
 """MAML with one inner rate that is trained too (Meta-SGD with a scalar), from these first values."""
 RUNS |= LEARNED
-for name in ("head", "body"):  # which adapts alone
-    RUNS[f"maml-{name}"] = setting(RELATIVES[name], iterations=70_000, checkpoint_at=(15_000,))
+for part in (HEAD, BODY):  # which adapts alone
+    RUNS[f"maml-{part.name}"] = setting(part, iterations=70_000, checkpoint_at=(15_000,))
+LEARNERS = {"maml": {"method": "maml"}, "fomaml": {"method": "fomaml"}, "meta-sgd": {"method": META_SGD}}
+LEARNERS |= {"neural-process": PROCESS, "in-context": TRANSFORMER}
+for name, parts in LEARNERS.items():
+    if name not in l2l.METHODS:  # those are above
+        RUNS[name] = setting(**parts, iterations=70_000)
+    RUNS[f"{name}-noise"] = setting(family=l2l.SineTasks(noise=0.5), **parts, iterations=70_000)
 for method in l2l.METHODS:  # those of the explorers
     moments = (0, 100, 500, 1_000, 2_000, 5_000, 15_000, 70_000)
     RUNS[method] = setting(method, iterations=70_000, seeds=(0,), checkpoint_at=moments)
@@ -108,9 +114,10 @@ def train_learned(name: str, seed: int, out: Path) -> None:
     l2l.Run(config, theta, {"iteration": torch.tensor(moments), "alpha": alphas}, {}, family).save(out)
 
 
-def own_method(config: l2l.TrainConfig) -> l2l.Method | None:
-    """Return the method of a run that the library doesn't have, which loading its file needs."""
-    return config.method if isinstance(config.method, l2l.Method) else None
+def own_parts(config: l2l.TrainConfig) -> dict:
+    """Return the parts of a run that the library doesn't have, which loading its file needs."""
+    parts = {"method": config.method, "network": config.network}
+    return {name: part for name, part in parts.items() if isinstance(part, l2l.Method | l2l.Network)}
 
 
 def side_by_side(config: l2l.TrainConfig, runs: list[l2l.Run]) -> l2l.Run:
@@ -158,7 +165,7 @@ def train_again(names: list[str], folder: Path) -> None:
 def _finish(name: str, diverged: dict[int, str], folder: Path) -> None:
     config, _ = RUNS[name]
     files = [folder / "unfinished" / name / f"{seed}.safetensors" for seed in config.seeds if seed not in diverged]
-    side_by_side(config, [l2l.Run.load(file, method=own_method(config)) for file in files]).save(
+    side_by_side(config, [l2l.Run.load(file, **own_parts(config)) for file in files]).save(
         folder / f"{name}.safetensors"
     )
     record, temporary = folder / "paper.json", folder / "paper.json.tmp"

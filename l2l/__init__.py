@@ -1,8 +1,9 @@
 """Learning to learn: MAML, first-order MAML and joint pre-training on sinusoids, small enough to read.
 
-The mathematics, in reading order: `net`, `tasks`, `methods` (the inner loop, and line 10), `adam`, `stats`. What uses
-it: `config`, `training` (the outer loop), `run`, `evaluate`; then `modules`, `report`, `plots`, `cli`, `widgets`. And
-three folders: `engine` makes training fast, `check` examines answers to exercises, `explorer` runs in a page.
+The mathematics, in reading order: `net`, `tasks`, `methods` (the inner loop, and line 10), `adam`, `stats`, `bayes`
+(the best learner). What uses it: `config`, `training` (the outer loop), `run`, `evaluate`; then `modules`, `report`,
+`plots`, `cli`, `widgets`. And three folders: `engine` makes training fast, `check` examines answers to exercises,
+`explorer` runs in a page.
 """
 
 from l2l.adam import Optimizer

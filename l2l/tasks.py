@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from l2l._validation import interval, whole
+from l2l._validation import interval, rate, whole
 
 
 class Batch(NamedTuple):
@@ -72,10 +72,10 @@ def by_rows(sample: F) -> F:
 
 @dataclass(frozen=True)
 class SineTasks:
-    """Tasks `y = A sin(x + b)` with A, b and x uniform on closed ranges.
+    """Tasks `y = A sin(x + b)`, or with normal noise added, with A, b and x uniform on closed ranges.
 
     Raises:
-        TypeError, ValueError: a range that is reversed, not finite, or not a pair of numbers.
+        TypeError, ValueError: a range that is reversed, not finite, or not a pair of numbers; noise below 0.
 
     Source: Finn et al. (2017), section 5.1, whose text gives these ranges.
     """
@@ -87,9 +87,13 @@ class SineTasks:
     x_range: tuple[float, float] = (-5.0, 5.0)
     """Range of the inputs. The paper's value; a little over one and a half periods."""
 
+    noise: float = 0.0
+    """Standard deviation of the noise on every y, support and query. The paper has none."""
+
     def __post_init__(self):
         for name in ("amplitude", "phase", "x_range"):
             object.__setattr__(self, name, interval(name, getattr(self, name)))
+        object.__setattr__(self, "noise", rate("noise", self.noise))
 
     @by_rows
     def sample(
@@ -105,9 +109,10 @@ class SineTasks:
     ) -> SineBatch:
         """Draw a batch of tasks.
 
-        Each task uses one row of uniform numbers, in order: amplitude, phase, support inputs, query
-        inputs. So tasks drawn in one call equal the same tasks drawn one at a time. They are drawn in
-        double precision and rounded to `dtype`, so every dtype has the same tasks.
+        Each task uses one row of uniform numbers, in order: amplitude, phase, support inputs, query inputs, and if
+        there is noise, that of the support and of the query points. So tasks drawn in one call equal the same tasks
+        drawn one at a time. They are drawn in double precision and rounded to `dtype`, so every dtype has the same
+        tasks.
 
         Args:
             tasks: T, number of tasks.
@@ -126,19 +131,25 @@ class SineTasks:
         """
         tasks, shots, query = whole("tasks", tasks, 1), whole("shots", shots, 1), whole("query", query, 1)
         support_range = self.x_range if support_range is None else interval("support_range", support_range)
-        u = torch.rand(tasks, 2 + shots + query, generator=generator, dtype=torch.float64, device=generator.device)
+        points = shots + query
+        columns = 2 + (2 * points if self.noise else points)
+        u = torch.rand(tasks, columns, generator=generator, dtype=torch.float64, device=generator.device)
 
         def between(bounds: tuple[float, float], u: Tensor) -> Tensor:
             return bounds[0] + (bounds[1] - bounds[0]) * u
 
         amplitude, phase = between(self.amplitude, u[:, 0]), between(self.phase, u[:, 1])  # [T], [T]
         x_support = between(support_range, u[:, 2 : 2 + shots, None])  # [T, K, 1]
-        x_query = between(self.x_range, u[:, 2 + shots :, None])  # [T, Q, 1]
+        x_query = between(self.x_range, u[:, 2 + shots : 2 + points, None])  # [T, Q, 1]
 
         def sinusoid(x: Tensor) -> Tensor:
             return amplitude[:, None, None] * torch.sin(x + phase[:, None, None])
 
-        exact = x_support, sinusoid(x_support), x_query, sinusoid(x_query), amplitude, phase
+        y_support, y_query = sinusoid(x_support), sinusoid(x_query)
+        if self.noise:
+            normal = self.noise * torch.special.ndtri(u[:, 2 + points :, None].clamp(min=2**-54))  # the quantile of u
+            y_support, y_query = y_support + normal[:, :shots], y_query + normal[:, shots:]
+        exact = x_support, y_support, x_query, y_query, amplitude, phase
         return SineBatch(*(values.to(device, dtype) for values in exact))
 
     def conditional_mean(self, x: Tensor) -> Tensor:
@@ -159,7 +170,7 @@ class SineTasks:
         return sum(self.amplitude) / 2 * float(np.sinc(width / (2 * math.pi))) * torch.sin(x + middle)
 
     def joint_mse_floor(self) -> float:
-        """The least mean squared error that one function can have on all tasks::
+        """The least mean squared error that one function can have on the points of all tasks, here without noise::
 
             E_x[Var(y|x)] = E[A²] (1 - sin(w)/w · c) / 2  -  (E[A] sin(w/2)/(w/2))² (1 - c) / 2
             c = E_x[cos 2(x + m)] = cos 2(x̄ + m) · sin(d)/d
@@ -175,7 +186,7 @@ class SineTasks:
         c = math.cos(sum(self.x_range) + 2 * middle) * np.sinc((self.x_range[1] - self.x_range[0]) / math.pi)
         second_moment = mean_square * (1 - np.sinc(width / math.pi) * c) / 2
         squared_mean = ((low + high) / 2 * np.sinc(width / (2 * math.pi))) ** 2 * (1 - c) / 2
-        return float(second_moment - squared_mean)
+        return float(second_moment - squared_mean + self.noise**2)
 
 
 TRAIN, HELD_OUT, META_TEST = 1, 2, 3

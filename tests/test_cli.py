@@ -139,7 +139,7 @@ def cli(*arguments):
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 
-def test_bad_input_is_one_line_and_status_2(tmp_path, runs):
+def test_bad_input_is_one_line_and_status_2(tmp_path, runs, capsys):
     foreign, truncated, file = tmp_path / "foreign", tmp_path / "truncated", tmp_path / "file"
     foreign.write_text("not a run")
     file.write_text("")
@@ -159,16 +159,22 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, runs):
         (["train", "maml", *SMALL, "--tasks", "100000000000"], ""),  # more than any memory holds
         (["evaluate", runs[0], "--tasks", "9", "--figures", file / "x"], "figures can't be written"),
     ):
-        done = cli(*arguments)
-        assert done.returncode == 2, (arguments, done)
-        assert message in done.stderr
-        assert "Traceback" not in done.stderr
-        assert len(done.stderr.strip().splitlines()) == 1
-        assert done.stdout == ""
+        assert main([*map(str, arguments)]) == 2, arguments
+        out, err = capsys.readouterr()
+        assert message in err
+        assert len(err.strip().splitlines()) == 1
+        assert out == ""
     for arguments in (["train", "reptile"], ["train", "maml", "--seeds", "a"], ["evaluate"], []):
-        done = cli(*arguments)
-        assert done.returncode == 2
-        assert "Traceback" not in done.stderr
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 2
+        assert "Traceback" not in capsys.readouterr().err
+
+
+def test_bad_input_to_a_process_is_one_line_and_status_2(tmp_path):
+    done = cli("evaluate", tmp_path / "nothing")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_divergence_has_its_own_status(tmp_path):

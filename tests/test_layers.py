@@ -9,7 +9,7 @@ import pytest
 import l2l
 
 # The mathematics: each module sees those before it.
-READING_ORDER = ["_validation", "net", "tasks", "methods", "adam", "stats"]
+READING_ORDER = ["_validation", "net", "tasks", "methods", "adam", "stats", "bayes"]
 MATHEMATICS = set(READING_ORDER)
 USED = MATHEMATICS | {"config", "run", "evaluate", "report"}
 RULES = {name: set(READING_ORDER[:i]) for i, name in enumerate(READING_ORDER)} | {

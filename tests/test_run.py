@@ -157,7 +157,7 @@ def test_missing_file(tmp_path):
 @pytest.mark.parametrize("name", paper.RUNS)
 def test_stored_runs_are_complete_and_trained_as_the_table_says(name):
     config, family = paper.RUNS[name]
-    run = Run.stored(name, method=paper.own_method(config))
+    run = Run.stored(name, **paper.own_parts(config))
     made = json.loads((l2l.run.DATA / "paper.json").read_text())[name]
     kept = tuple(seed for seed in config.seeds if str(seed) not in made["diverged"])
     assert run.config == replace(config, seeds=kept)

@@ -189,3 +189,34 @@ def test_bad_counts(generator, counts):
     with pytest.raises(ValueError, match="support_range must satisfy"):
         SineTasks().sample(2, 5, 5, generator=generator, support_range=(5, 0))
     assert torch.equal(generator.get_state(), before)
+
+
+def test_noise_is_normal_independent_and_leaves_everything_else(generator):
+    noisy, exact = SineTasks(noise=0.3), SineTasks()
+    batch = noisy.sample(4000, 3, 2, generator=generator, dtype=torch.float64)
+
+    def sine(x):
+        return batch.amplitude[:, None, None] * torch.sin(x + batch.phase[:, None, None])
+
+    rest = torch.cat([batch.y_support - sine(batch.x_support), batch.y_query - sine(batch.x_query)], 1)[..., 0]
+    assert scipy.stats.kstest(rest.flatten() / 0.3, "norm").pvalue > 1e-4
+    assert (np.abs(np.corrcoef(rest.T) - np.eye(5)) < 5 / 4000**0.5).all()
+    alone = exact.sample(1, 3, 2, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    same = noisy.sample(1, 3, 2, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    assert torch.equal(alone.amplitude, same.amplitude)
+    assert torch.equal(alone.x_query, same.x_query)
+
+
+def test_tasks_with_noise_drawn_together_equal_those_drawn_alone():
+    family = SineTasks(noise=1.0)
+    both = family.sample(2, 3, 2, generator=torch.Generator().manual_seed(5))
+    generator = torch.Generator().manual_seed(5)
+    alone = [family.sample(1, 3, 2, generator=generator) for _ in range(2)]
+    for together, *apart in zip(both, *alone, strict=True):
+        assert torch.equal(together, torch.cat(apart))
+
+
+@pytest.mark.parametrize("noise", [-0.1, float("nan"), "0.1"])
+def test_bad_noise_is_refused(noise):
+    with pytest.raises((ValueError, TypeError), match="noise"):
+        SineTasks(noise=noise)

@@ -21,6 +21,7 @@ from l2l.check.bilevel import adapt, best_start, meta_loss
 from l2l.check.exercise import Exercise
 from l2l.check.few_shot import fit_sinusoid, sample_tasks
 from l2l.check.fomaml import fomaml_gradient, reptile_direction
+from l2l.check.how_good import linear_estimate, posterior_mean
 from l2l.check.learned import anil_gradient, cka
 from l2l.check.line_10 import hessian_vector_product, meta_gradient, unrolled_product
 from l2l.check.maml import adaptation_curve
@@ -46,6 +47,8 @@ EXERCISES = {
         paired_interval,
         anil_gradient,
         cka,
+        posterior_mean,
+        linear_estimate,
     )
 }
 """Every exercise by its name, in the order of the book."""

@@ -137,26 +137,36 @@ def check_parts(config: TrainConfig, x: Tensor, y: Tensor) -> None:
     Raises:
         TypeError, ValueError: they give what can't be trained on, or a label has no output of the network.
     """
-    method, network, loss, _ = config.parts
-    params, theta = network.init(torch.Generator().manual_seed(0), x.dtype), config.initial_parameters(config.seeds[0])
-    params, theta = ({name: p.to(x.device) for name, p in some.items()} for some in (params, theta))
-    if config.loss == "cross_entropy" and not y.is_floating_point():
-        outputs = network.apply(params, x[0]).shape[-1]
-        if y.max() >= outputs:
-            raise ValueError(f"labels must be below {outputs}, the number of the network's outputs, got {int(y.max())}")
-    value, name = loss(params, x[0], y[0]), part_name(config.loss)
-    if not isinstance(value, Tensor) or value.shape != ():
-        found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
-        raise TypeError(f"loss must give a tensor without axes, for autograd to go through; {name} gives {found}")
+    method, _, loss, _ = config.parts
+    theta = {name: p.to(x.device) for name, p in config.initial_parameters(config.seeds[0]).items()}
     iterates = method.inner_loop(theta, x[0], y[0], alpha=config.alpha, steps=config.steps, loss=loss)
     sequence = isinstance(iterates, Iterable) and not isinstance(iterates, Mapping | Tensor)
-    phis = list(islice(iterates, config.steps + 2)) if sequence else None
-    if phis is None or len(phis) != config.steps + 1:
-        found = f"a {type(iterates).__name__}" if phis is None else f"{len(phis)}"
+    count = 0
+    for phi in islice(iterates, config.steps + 2) if sequence else ():
+        if not count:  # before the inner loop differentiates the loss
+            _check_loss(config, phi, x[0], y)
+        count += 1
+    if count != config.steps + 1:
+        found = f"{count}" if sequence else f"a {type(iterates).__name__}"
         raise TypeError(
             f"the inner loop of {method.name} must yield {config.steps + 1} iterates, those after 0 to {config.steps} "
             f"steps, got {found}"
         )
+
+
+def _check_loss(config: TrainConfig, phi: Params, x: Tensor, y: Tensor) -> None:
+    _, network, loss, _ = config.parts
+    outputs = network.apply(phi, x)
+    labels = config.loss == "cross_entropy" and not y.is_floating_point()
+    if labels and y.max() >= outputs.shape[-1]:
+        raise ValueError(
+            f"labels must be below {outputs.shape[-1]}, the number of the network's outputs, got {int(y.max())}"
+        )
+    value = loss(phi, x, y[0])
+    if not isinstance(value, Tensor) or value.shape != ():
+        found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+        name = part_name(config.loss)
+        raise TypeError(f"loss must give a tensor without axes, for autograd to go through; {name} gives {found}")
 
 
 def sampler(family: TaskFamily, config: TrainConfig, device: str | torch.device) -> Sample:
