@@ -566,11 +566,6 @@ def test_parts_that_do_not_fit_are_refused_before_training(name, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_loss_of_other_arguments_is_refused():
-    with pytest.raises(TypeError, match=r"loss must be a function \(outputs, y\) -> scalar, got mse"):
-        l2l.TrainConfig(loss=l2l.mse)
-
-
 def test_a_curve_needs_an_iterate_for_every_step(generator):
     one = l2l.Method("own", l2l.maml, lambda theta, *_, **settings: iter([theta]))
     batch = l2l.SineTasks().sample(2, 3, 3, generator=generator)

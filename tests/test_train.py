@@ -419,6 +419,13 @@ def test_sigkill_then_resume_gives_the_same_bits(tmp_path, place):
     assert [p.name for p in tmp_path.iterdir() if p.suffix == ".safetensors"] == ["run.safetensors"]
 
 
+def named_as_ours(outputs, y):
+    return (outputs - y).abs().mean()
+
+
+named_as_ours.__name__ = "mse"
+
+
 @pytest.mark.parametrize(
     ("setting", "error", "message"),
     [
@@ -441,7 +448,8 @@ def test_sigkill_then_resume_gives_the_same_bits(tmp_path, place):
         ({"network": MLP(), "sizes": (1, 3, 1)}, ValueError, "sizes must be left out"),
         ({"loss": "hinge"}, ValueError, "loss must be one of mse, cross_entropy, or a function .*, got 'hinge'"),
         ({"loss": torch.nn.MSELoss}, TypeError, "loss must be one of .* or a function .*, got <class"),
-        ({"loss": l2l.mse}, ValueError, "loss must not have the name of a built-in one, got mse"),
+        ({"loss": l2l.mse}, TypeError, r"loss must be a function \(outputs, y\) -> scalar, got mse"),
+        ({"loss": named_as_ours}, ValueError, "loss must not have the name of a built-in one, got mse"),
         ({"optimizer": "lion"}, ValueError, "optimizer must be one of adam, or an Optimizer, got 'lion'"),
         ({"optimizer": torch.optim.SGD}, TypeError, "optimizer must be one of adam, or an Optimizer, got <class"),
         ({"alpha": (0.1, -0.1)}, ValueError, "each of alpha must be a finite number, not negative, got -0.1"),
