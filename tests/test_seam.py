@@ -17,7 +17,9 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
+import relatives
 import torch
+from relatives import META_SGD, adapting, only
 from torch import nn
 from torch.func import grad, vmap
 
@@ -42,32 +44,10 @@ def reptile_gradient(theta, batch, *, alpha, steps, loss):
 reptile = l2l.Method("Reptile", reptile_gradient)
 
 
-def head_loop(theta, x, y, *, loss, **settings):
-    """ANIL: the last layer alone adapts."""
-    body, head = ({n: p for n, p in theta.items() if (n in ("W3", "b3")) == last} for last in (False, True))
-    heads = l2l.inner_loop(head, x, y, loss=lambda head, x, y: loss(body | head, x, y), **settings)
-    return (body | head for head in heads)
-
-
-anil = l2l.Method("ANIL", partial(l2l.maml, inner_loop=head_loop), head_loop)
+head_loop = only("W3", "b3")  # ANIL: the last layer alone adapts
+anil = adapting("ANIL", "W3", "b3")
 first_order_anil = l2l.Method("first-order ANIL", partial(l2l.fomaml, inner_loop=head_loop), head_loop)
-
-
-def own_rates(theta, x, y, *, alpha, steps, loss):
-    """Meta-SGD: a rate for each parameter, learned as its logarithm, so positive."""
-    phi = {n: p for n, p in theta.items() if not n.startswith("log_rate.")}
-    yield phi
-    for _ in range(steps):
-        slope = grad(loss)(phi, x, y)
-        phi = {n: p - theta[f"log_rate.{n}"].exp() * slope[n] for n, p in phi.items()}
-        yield phi
-
-
-def with_rates(params, alpha):
-    return params | {f"log_rate.{n}": torch.full_like(p, alpha).log() for n, p in params.items()}
-
-
-meta_sgd = l2l.Method("Meta-SGD", partial(l2l.maml, inner_loop=own_rates), own_rates, with_rates)
+meta_sgd = META_SGD  # a rate for each parameter, learned as its logarithm, so positive
 
 STRENGTH = 2.0  # λ of implicit MAML
 
@@ -612,7 +592,7 @@ def test_a_method_that_looks_at_values_is_called_and_said_to_be(monkeypatch):
 def test_sigkill_and_resume_with_parts_of_ones_own(tmp_path):
     script = textwrap.dedent(f"""
         import os, signal, sys
-        sys.path.insert(0, {os.path.dirname(__file__)!r})
+        sys.path[:0] = {[os.path.dirname(__file__), os.path.dirname(relatives.__file__)]!r}
         import test_seam as t, l2l
         config = l2l.TrainConfig(**t.QUICK | {{"method": t.meta_sgd, "optimizer": t.momentum}}, iterations=600)
         l2l.training.SAVE_EVERY = 0.0

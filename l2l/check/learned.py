@@ -15,35 +15,33 @@ from l2l.check.mistakes import (
     CLIMBS,
     TURNED,
     carried_on,
+    climbing,
     miscounted,
-    negative_mse,
     turned,
     usual,
 )
 from l2l.methods import InnerLoop, Loss, MetaGrad
-from l2l.net import Params, mse
+from l2l.net import Params
 from l2l.tasks import SineBatch
 
 HEAD = ("W3", "b3")
 BODY = ("W1", "b1", "W2", "b2")
 
 
-def moving(*names: str, loss_within: Loss = mse) -> InnerLoop:
+def moving(*names: str) -> InnerLoop:
     """The inner loop of those tensors alone."""
 
-    def loop(theta: Params, x: Tensor, y: Tensor, *, loss: Loss = mse, **settings: object) -> Iterator[Params]:
+    def loop(theta: Params, x: Tensor, y: Tensor, *, loss: Loss, **settings: object) -> Iterator[Params]:
         still = {name: p for name, p in theta.items() if name not in names}
         some = {name: theta[name] for name in names}
-        on_task = lambda some, x, y: loss_within(still | some, x, y)  # noqa: E731
+        on_task = lambda some, x, y: loss(still | some, x, y)  # noqa: E731
         return (still | step for step in methods.inner_loop(some, x, y, loss=on_task, **settings))  # type: ignore[arg-type]
 
     return loop
 
 
 def adapting(loop: InnerLoop, method: Callable[..., MetaGrad] = methods.maml) -> Answer:
-    return lambda theta, batch, alpha, steps: (
-        method(theta, batch, alpha=alpha, steps=steps, inner_loop=loop).grads  # the outer loss is the book's
-    )
+    return lambda theta, batch, alpha, steps: method(theta, batch, alpha=alpha, steps=steps, inner_loop=loop).grads
 
 
 head_gradient = adapting(moving(*HEAD))
@@ -72,7 +70,7 @@ anil_gradient = Exercise(
         "Only W3 adapts; b3 is of the head, too.": adapting(moving("W3")),
         "The gradient by the body is left out: the outer loop trains all layers.": head_trained_alone,
         "It is first-order ANIL: the inner gradients count as constants.": adapting(moving(*HEAD), methods.fomaml),
-        CLIMBS: adapting(moving(*HEAD, loss_within=negative_mse)),
+        CLIMBS: climbing(partial(methods.maml, inner_loop=moving(*HEAD))),
         CARRIED_ON: carried_on_head,
         TURNED: turned(head_gradient),
         **usual(head_gradient),
