@@ -26,7 +26,7 @@ import l2l
 from l2l.engine.workers import cores
 from l2l.run import DATA
 
-from relatives import BODY, HEAD, META_SGD, PROCESS, TRANSFORMER  # isort: skip  # of this folder
+from relatives import BODY, HEAD, IMPLICIT, META_SGD, PROCESS, REPTILE, TRANSFORMER  # isort: skip  # of this folder
 
 TEN, SINES = tuple(range(10)), l2l.SineTasks()
 LONG = {"iterations": 70_000, "checkpoint_at": (0, 1_000, 5_000, 15_000, 40_000)}  # the paper's released code
@@ -66,6 +66,9 @@ LEARNED = {f"maml-learned-alpha-{start}": setting("maml", alpha=start) for start
 RUNS |= LEARNED
 for part in (HEAD, BODY):  # which adapts alone
     RUNS[f"maml-{part.name}"] = setting(part, iterations=70_000, checkpoint_at=(15_000,))
+moments = (0, 500, 1_000, 2_000, 3_000, 5_000, 7_000, 10_000, 15_000, 25_000, 40_000)
+RUNS["reptile"] = setting(REPTILE, steps=5, iterations=70_000, checkpoint_at=moments)
+RUNS["implicit-maml"] = setting(IMPLICIT, steps=2, iterations=70_000, checkpoint_at=(15_000,))
 LEARNERS = {"maml": {"method": "maml"}, "fomaml": {"method": "fomaml"}, "meta-sgd": {"method": META_SGD}}
 LEARNERS |= {"neural-process": PROCESS, "in-context": TRANSFORMER}
 for name, parts in LEARNERS.items():

@@ -3,10 +3,11 @@
 from functools import partial
 
 import torch
-from torch.func import grad
+from torch.func import grad, grad_and_value, vjp, vmap
 from torch.nn.functional import layer_norm, relu
 
 import l2l
+from l2l.net import flatten, unflatten
 
 
 def only(*moving):
@@ -41,6 +42,69 @@ def own_rates(theta, x, y, *, alpha, steps, loss):
 def with_rates(params, alpha):
     rates = {f"log_rate.{n}": torch.full_like(p, alpha).log() for n, p in params.items()}
     return params | rates
+
+
+def reptile(theta, batch, *, alpha, steps, loss):
+    """Reptile: (θ - φ)/α, the mean over tasks, each adapted to all of its points."""
+    x = torch.cat([batch.x_support, batch.x_query], dim=1)
+    y = torch.cat([batch.y_support, batch.y_query], dim=1)
+
+    def task(x, y):
+        phi = l2l.adapt(theta, x, y, alpha=alpha, steps=steps, loss=loss)
+        return loss(phi, x, y), {n: (p - phi[n]) / alpha for n, p in theta.items()}
+
+    values, grads = vmap(task)(x, y)
+    return l2l.MetaGrad(values.mean(), {n: g.mean(0) for n, g in grads.items()})
+
+
+def conjugate_gradients(product, b, rounds):
+    """Solve M v = b for a symmetric positive definite M, of which only products M p are needed."""
+    v, left, way = torch.zeros_like(b), b, b
+    for _ in range(rounds):
+        turned = product(way)
+        bend = way @ turned
+        size = torch.where(bend > 0, left @ left / (bend + 1e-30), 0.0)
+        v, after = v + size * way, left - size * turned
+        left, way = after, after + after @ after / (left @ left + 1e-30) * way
+    return v
+
+
+def linearised(theta, x, y, alpha, loss):
+    """The gradient of a task's loss at a vector of parameters, and there the product v -> (I + αH)v."""
+
+    def at(phi):
+        slope, hessian = vjp(grad(lambda v: loss(unflatten(v, theta), x, y)), phi)
+        return slope, lambda v: v + alpha * hessian(v)[0]
+
+    return at
+
+
+def implicit_step(theta, x, y, *, alpha, steps, loss, rounds=5):
+    """φ = θ - α ∇L(φ), which minimises L(φ) + ‖φ - θ‖²/2α, by Newton's method."""
+    at, start = linearised(theta, x, y, alpha, loss), flatten(theta)
+    phi = start
+    yield theta
+    for _ in range(steps):
+        slope, matrix = at(phi)
+        phi = phi - conjugate_gradients(matrix, phi - start + alpha * slope, rounds)
+        yield unflatten(phi, theta)
+
+
+def implicit_maml(theta, batch, *, alpha, steps, loss, rounds=5):
+    """(I + αH)⁻¹ ∇L^q(φ), the mean over tasks, H taken at φ."""
+
+    inner_loop = partial(implicit_step, rounds=rounds)
+
+    def task(xs, ys, xq, yq):
+        settings = {"alpha": alpha, "steps": steps, "loss": loss}
+        phi = l2l.adapt(theta, xs, ys, inner_loop=inner_loop, **settings)
+        g, value = grad_and_value(loss)(phi, xq, yq)
+        _, matrix = linearised(theta, xs, ys, alpha, loss)(flatten(phi))
+        v = conjugate_gradients(matrix, flatten(g), rounds)
+        return value, unflatten(v, theta)
+
+    values, grads = vmap(task)(*batch[:4])
+    return l2l.MetaGrad(values.mean(), {n: g.mean(0) for n, g in grads.items()})
 
 
 def linear(params, name, x):
@@ -115,6 +179,8 @@ def read(theta, x, y, *, alpha, steps, loss):
 
 HEAD, BODY = (adapting(name, *moving) for name, moving in (("head", ["W3", "b3"]), ("body", ["W1", "b1", "W2", "b2"])))
 META_SGD = l2l.Method("meta-sgd", partial(l2l.maml, inner_loop=own_rates), own_rates, with_rates)
+REPTILE = l2l.Method("reptile", reptile)
+IMPLICIT = l2l.Method("implicit-maml", implicit_maml, implicit_step)
 PROCESS = {
     "method": l2l.Method("neural-process", partial(l2l.maml, inner_loop=summarise), summarise),
     "network": l2l.Network("neural-process", process_init, process_apply),

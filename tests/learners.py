@@ -490,3 +490,78 @@ def own_linear(mean=(0, 5.1 / np.pi), second=25.51 / 6, centred=True, exponent=2
 def own_least_squares(x, y, noise):
     x = x.numpy()
     return np.linalg.lstsq(np.stack([np.sin(x), np.cos(x)], 1), y.numpy(), rcond=None)[0]
+
+
+# implicit_gradient by conjugate gradients and products Hv, with every way to go wrong as a switch.
+def own_implicit(by="rho", sign=1, solve=True, hessian="support", gradient="query", multiply=False):
+    def answer(phi, x_support, y_support, x_query, y_query, rho):
+        points = {"support": (x_support, y_support), "query": (x_query, y_query)}
+        params = list(phi.values())
+        slope = torch.autograd.grad(mse(phi, *points[hessian]), params, create_graph=True)
+        g = torch.autograd.grad(mse(phi, *points[gradient]), params)
+
+        def product(vector):
+            turned = torch.autograd.grad(slope, params, vector, retain_graph=True)
+            return [v + sign * h * (rho if by == "1/rho" else 1 / rho) for v, h in zip(vector, turned, strict=True)]
+
+        def dot(a, b):
+            return sum((u * v).sum() for u, v in zip(a, b, strict=True))
+
+        if multiply or not solve:
+            return product(g) if multiply else g
+        found, left, way = [0 * v for v in g], g, g
+        for _ in range(300):
+            turned = product(way)
+            size = dot(left, left) / dot(way, turned)
+            found = [f + size * w for f, w in zip(found, way, strict=True)]
+            after = [r - size * t for r, t in zip(left, turned, strict=True)]
+            if dot(after, after) < 1e-20:
+                break
+            way = [a + dot(after, after) / dot(left, left) * w for a, w in zip(after, way, strict=True)]
+            left = after
+        return found
+
+    return answer
+
+
+# rate_gradient by the products of Jacobians, one step after another, with whole Hessians.
+def own_rates_gradient(first_order=False, last=False, log=False, support=False, swap=False, more=0):
+    def answer(theta, rates, batch, steps):
+        a, total = flatten(rates).detach(), 0
+        for xs, ys, xq, yq in tasks_of(batch):
+            if swap:
+                xs, ys, xq, yq = xq, yq, xs, ys
+
+            def loss(v, x, y):
+                return mse(unflatten(v, theta), x, y)
+
+            path = [flatten(theta).detach()]
+            for _ in range(steps + more):
+                path.append(path[-1] - a * grad(loss)(path[-1], xs, ys))
+            back = grad(loss)(path[-1], *((xs, ys) if support else (xq, yq)))
+            for k in reversed(range(steps + more)):
+                if not last or k == steps - 1:
+                    total = total - back * grad(loss)(path[k], xs, ys) / len(batch.x_support)
+                if not first_order:
+                    back = back - torch.func.jacrev(grad(loss))(path[k], xs, ys) @ (a * back)
+        return total * (a if log else 1)
+
+    return answer
+
+
+def first_task_rates(theta, rates, batch, steps):
+    return own_rates_gradient()(theta, rates, type(batch)(*(part[:1] for part in batch)), steps)
+
+
+def rates_by_autograd(of="rates", carry=False):
+    def answer(theta, rates, batch, steps):
+        total, phi = 0, theta
+        for xs, ys, xq, yq in tasks_of(batch):
+            phi = phi if carry else theta
+            for _ in range(steps):
+                slope = torch.autograd.grad(mse(phi, xs, ys), list(phi.values()), create_graph=True)
+                phi = {n: p - rates[n] * g for (n, p), g in zip(phi.items(), slope, strict=True)}
+            total = total + mse(phi, xq, yq) / len(batch.x_support)
+        return torch.autograd.grad(total, list((rates if of == "rates" else theta).values()))
+
+    return answer

@@ -26,6 +26,7 @@ from l2l.check.learned import anil_gradient, cka
 from l2l.check.line_10 import hessian_vector_product, meta_gradient, unrolled_product
 from l2l.check.maml import adaptation_curve
 from l2l.check.pretraining import best_single_function, pretrain_gradient
+from l2l.check.relatives import implicit_gradient, rate_gradient
 from l2l.check.three_compared import paired_interval
 
 EXERCISES = {
@@ -49,6 +50,8 @@ EXERCISES = {
         cka,
         posterior_mean,
         linear_estimate,
+        implicit_gradient,
+        rate_gradient,
     )
 }
 """Every exercise by its name, in the order of the book."""

@@ -1,0 +1,141 @@
+"""The exercises of the chapter on MAML's relatives: the gradients of implicit MAML and of Meta-SGD's rates."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.func import grad
+
+import l2l.methods as methods
+from l2l.check.answers import Answer
+from l2l.check.cases import batch_case, number, uniform
+from l2l.check.exercise import Exercise
+from l2l.check.mistakes import CARRIED_ON, altered, only, taken
+from l2l.net import Params, flatten, mse, unflatten
+from l2l.tasks import SineBatch
+
+
+def adapted_case(i: int, generator: torch.Generator) -> dict:
+    """(phi, x_support, y_support, x_query, y_query, rho), with I + H/rho well away from singular."""
+    case = batch_case(i, generator)
+    points = {name: getattr(case["batch"], name)[0] for name in ("x_support", "y_support", "x_query", "y_query")}
+    return {"phi": case["theta"], **points, "rho": number(generator, 20, 40)}
+
+
+def solved(
+    matrix: Callable[[Tensor, float], Tensor] = lambda H, rho: torch.eye(len(H), dtype=H.dtype) + H / rho,
+    solve: Callable[[Tensor, Tensor], Tensor] = torch.linalg.solve,
+    hessian_on: str = "support",
+    gradient_on: str = "query",
+) -> Answer:
+    """M⁻¹g with the whole matrix, for which 97 parameters are few enough."""
+
+    def answer(phi: Params, rho: float, **points: Tensor) -> Params:
+        def loss(v: Tensor, on: str) -> Tensor:
+            return mse(unflatten(v, phi), points[f"x_{on}"], points[f"y_{on}"])
+
+        at = flatten(phi).detach()
+        H = torch.func.jacrev(grad(loss))(at, hessian_on)
+        return unflatten(solve(matrix(H, rho), grad(loss)(at, gradient_on)), phi)
+
+    return answer
+
+
+def explicit(H: Tensor, rho: float) -> Tensor:
+    return torch.eye(len(H), dtype=H.dtype) - H / rho
+
+
+implicit_gradient = Exercise(
+    name="implicit_gradient",
+    doc="""Check f(phi, x_support, y_support, x_query, y_query, rho) → (I + H/rho)⁻¹ g for one task, like phi.
+
+    H is the Hessian of the support loss at phi, g the gradient of the query loss there.
+    Source: Rajeswaran et al. (2019), equation 6.
+    """,
+    case=adapted_case,
+    oracle=solved(),
+    mistakes={
+        "It is the query gradient at φ itself, as in first-order MAML: nothing is solved for.": solved(
+            solve=lambda M, g: g
+        ),
+        "It is multiplied by I + H/ρ, where it should be divided by it.": solved(solve=torch.matmul),
+        "It is multiplied by I - H/ρ: that is MAML's factor for one step of length 1/ρ.": solved(
+            explicit, torch.matmul
+        ),
+        "The sign of H is wrong: it is (I - H/ρ)⁻¹.": solved(explicit),
+        "H is that of the query loss; it should be that of the support loss.": solved(hessian_on="query"),
+        "The gradient is that of the support loss; it should be that of the query loss.": solved(gradient_on="support"),
+        "Support and query points have changed places.": solved(hessian_on="query", gradient_on="support"),
+        "H is multiplied by ρ, where it should be divided by it.": solved(
+            lambda H, rho: torch.eye(len(H), dtype=H.dtype) + rho * H
+        ),
+    },
+)
+
+
+def rates_case(i: int, generator: torch.Generator) -> dict:
+    """(theta, rates, batch, steps): a rate for each parameter."""
+    case = batch_case(i, generator)
+    rates = {name: uniform(generator, 0.02, 0.04, *p.shape).requires_grad_() for name, p in case["theta"].items()}
+    return {"theta": case["theta"], "rates": rates, "batch": case["batch"], "steps": case["steps"]}
+
+
+def by_rates(
+    first_order: bool = False, last_alone: bool = False, logarithm: bool = False, carry: bool = False
+) -> Answer:
+    def answer(theta: Params, rates: Params, batch: SineBatch, steps: int) -> Params:
+        def meta_loss(rates: Params) -> Tensor:
+            total, phi = torch.zeros((), dtype=torch.float64), theta
+            for x, y, x_query, y_query in zip(*batch[:4], strict=True):
+                phi = phi if carry else theta
+                for k in range(steps):
+                    slope = grad(mse)(phi, x, y)
+                    if first_order:
+                        slope = {name: g.detach() for name, g in slope.items()}
+                    last = k == steps - 1 or not last_alone
+                    phi = {n: p - (rates[n] if last else rates[n].detach()) * slope[n] for n, p in phi.items()}
+                total = total + mse(phi, x_query, y_query) / len(batch.x_support)
+            return total
+
+        found = torch.autograd.grad(meta_loss(rates), list(rates.values()))
+        return {n: a.detach() * g if logarithm else g for (n, a), g in zip(rates.items(), found, strict=True)}
+
+    return answer
+
+
+def by_theta(theta: Params, rates: Params, batch: SineBatch, steps: int) -> Params:
+    def loop(theta, x, y, *, steps, loss, **_):  # type: ignore[no-untyped-def]
+        for _k in range(steps):
+            slope = grad(loss)(theta, x, y)
+            theta = {n: p - rates[n] * slope[n] for n, p in theta.items()}
+        yield theta
+
+    return methods.maml(theta, batch, alpha=0.0, steps=steps, inner_loop=loop).grads
+
+
+rate_gradient = Exercise(
+    name="rate_gradient",
+    doc="""Check f(theta, rates, batch, steps) → Meta-SGD's gradient by its rates, like rates.
+
+    Each inner step is φ ← φ - rates ⊙ ∇L(φ), and the loss the mean over tasks of the query loss after them.
+    Source: Li et al. (2017).
+    """,
+    case=rates_case,
+    oracle=by_rates(),
+    mistakes={
+        "It is the gradient by theta.": by_theta,
+        "It is the gradient by the logarithm of the rates.": by_rates(logarithm=True),
+        "It is first order: the inner gradients count as constants.": by_rates(first_order=True),
+        "Only the last inner step counts; the rates act in every step.": by_rates(last_alone=True),
+        "It takes one inner step, whatever steps says.": altered(by_rates(), steps=lambda K: 1),
+        "It took one inner step too many.": altered(by_rates(), steps=lambda K: K + 1),
+        "It measures on the support points; support stands where query should.": altered(
+            by_rates(), batch=taken("support", "support")
+        ),
+        "Support and query points have changed places.": altered(by_rates(), batch=taken("query", "support")),
+        "It is that of one task only, the first; the answer is the mean over tasks.": altered(
+            by_rates(), batch=only(0)
+        ),
+        CARRIED_ON: by_rates(carry=True),
+    },
+)
