@@ -26,15 +26,16 @@ import l2l
 from l2l.engine.workers import cores
 from l2l.run import DATA
 
-from relatives import BODY, HEAD, IMPLICIT, META_SGD, PROCESS, REPTILE, TRANSFORMER  # isort: skip  # of this folder
+import relatives  # isort: skip  # of this folder
+from relatives import BODY, HEAD, IMPLICIT, META_SGD, PROCESS, REPTILE, TRANSFORMER  # isort: skip
 
 TEN, SINES = tuple(range(10)), l2l.SineTasks()
 LONG = {"iterations": 70_000, "checkpoint_at": (0, 1_000, 5_000, 15_000, 40_000)}  # the paper's released code
 
 
 def setting(
-    method: str | l2l.Method, family: l2l.SineTasks = SINES, **changed
-) -> tuple[l2l.TrainConfig, l2l.SineTasks]:
+    method: str | l2l.Method, family: l2l.TaskFamily = SINES, **changed
+) -> tuple[l2l.TrainConfig, l2l.TaskFamily]:
     return l2l.TrainConfig(method=method, **{"seeds": TEN, "log_every": 1_000} | changed), family
 
 
@@ -75,6 +76,18 @@ for name, parts in LEARNERS.items():
     if name not in l2l.METHODS:  # those are above
         RUNS[name] = setting(**parts, iterations=70_000)
     RUNS[f"{name}-noise"] = setting(family=l2l.SineTasks(noise=0.5), **parts, iterations=70_000)
+GLYPHS = {"network": relatives.CNN, "loss": "cross_entropy", "tasks": 8, "shots": 5, "query": 15, "steps": 5}
+GLYPHS |= {"alpha": 0.4, "iterations": 5_000}
+for method in ("maml", "fomaml"):  # letters, five ways, one shot
+    RUNS[f"glyphs-{method}"] = setting(method, relatives.Glyphs(), **GLYPHS)
+    SHORTER = {"alpha": 0.1, "iterations": 2_000}
+    RUNS[f"glyphs-{method}-alpha-0.1"] = setting(method, relatives.Glyphs(), **GLYPHS | SHORTER)
+RUNS["glyphs-batch-norm"] = setting("fomaml", relatives.Glyphs(), **GLYPHS | {"network": relatives.NORMALISED})
+RUNS["glyphs-classifier"] = setting(
+    "pretrain", relatives.Letters(), **GLYPHS | {"network": relatives.CLASSIFIER, "tasks": 1, "shots": 80, "query": 80}
+)
+for method in l2l.METHODS:  # heights along a line
+    RUNS[f"profiles-{method}"] = setting(method, relatives.Profiles())
 for method in l2l.METHODS:  # those of the explorers
     moments = (0, 100, 500, 1_000, 2_000, 5_000, 15_000, 70_000)
     RUNS[method] = setting(method, iterations=70_000, seeds=(0,), checkpoint_at=moments)
@@ -117,8 +130,10 @@ def train_learned(name: str, seed: int, out: Path) -> None:
     l2l.Run(config, theta, {"iteration": torch.tensor(moments), "alpha": alphas}, {}, family).save(out)
 
 
-def own_parts(config: l2l.TrainConfig) -> dict:
+def own_parts(config: l2l.TrainConfig, family: l2l.TaskFamily) -> dict:
     """Return the parts of a run that the library doesn't have, which loading its file needs."""
+    if not isinstance(family, l2l.SineTasks):
+        return own_parts(config, SINES) | {"task_family": family}
     parts = {"method": config.method, "network": config.network}
     return {name: part for name, part in parts.items() if isinstance(part, l2l.Method | l2l.Network)}
 
@@ -166,9 +181,9 @@ def train_again(names: list[str], folder: Path) -> None:
 
 
 def _finish(name: str, diverged: dict[int, str], folder: Path) -> None:
-    config, _ = RUNS[name]
+    config, family = RUNS[name]
     files = [folder / "unfinished" / name / f"{seed}.safetensors" for seed in config.seeds if seed not in diverged]
-    side_by_side(config, [l2l.Run.load(file, **own_parts(config)) for file in files]).save(
+    side_by_side(config, [l2l.Run.load(file, **own_parts(config, family)) for file in files]).save(
         folder / f"{name}.safetensors"
     )
     record, temporary = folder / "paper.json", folder / "paper.json.tmp"

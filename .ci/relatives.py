@@ -1,10 +1,15 @@
-"""Methods of the stored runs that the library doesn't have, each as the chapter that is about it writes it."""
+"""Parts of the stored runs that the library doesn't have, each as the chapter that is about it writes it."""
 
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
 
+import matplotlib
 import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import nn
 from torch.func import grad, grad_and_value, vjp, vmap
-from torch.nn.functional import layer_norm, relu
+from torch.nn.functional import affine_grid, grid_sample, layer_norm, relu
 
 import l2l
 from l2l.net import flatten, unflatten
@@ -59,13 +64,13 @@ def reptile(theta, batch, *, alpha, steps, loss):
 
 def conjugate_gradients(product, b, rounds):
     """Solve M v = b for a symmetric positive definite M, of which only products M p are needed."""
-    v, left, way = torch.zeros_like(b), b, b
+    v, residual, direction = torch.zeros_like(b), b, b
     for _ in range(rounds):
-        turned = product(way)
-        bend = way @ turned
-        size = torch.where(bend > 0, left @ left / (bend + 1e-30), 0.0)
-        v, after = v + size * way, left - size * turned
-        left, way = after, after + after @ after / (left @ left + 1e-30) * way
+        image = product(direction)
+        curvature, size = direction @ image, residual @ residual
+        step = torch.where(curvature > 0, size / (curvature + 1e-30), 0.0)
+        v, residual = v + step * direction, residual - step * image
+        direction = residual + residual @ residual / (size + 1e-30) * direction
     return v
 
 
@@ -73,8 +78,8 @@ def linearised(theta, x, y, alpha, loss):
     """The gradient of a task's loss at a vector of parameters, and there the product v -> (I + αH)v."""
 
     def at(phi):
-        slope, hessian = vjp(grad(lambda v: loss(unflatten(v, theta), x, y)), phi)
-        return slope, lambda v: v + alpha * hessian(v)[0]
+        gradient, hessian = vjp(grad(lambda v: loss(unflatten(v, theta), x, y)), phi)
+        return gradient, lambda v: v + alpha * hessian(v)[0]
 
     return at
 
@@ -85,8 +90,8 @@ def implicit_step(theta, x, y, *, alpha, steps, loss, rounds=5):
     phi = start
     yield theta
     for _ in range(steps):
-        slope, matrix = at(phi)
-        phi = phi - conjugate_gradients(matrix, phi - start + alpha * slope, rounds)
+        gradient, matrix = at(phi)
+        phi = phi - conjugate_gradients(matrix, phi - start + alpha * gradient, rounds)
         yield unflatten(phi, theta)
 
 
@@ -189,3 +194,138 @@ TRANSFORMER = {
     "method": l2l.Method("in-context", partial(l2l.maml, inner_loop=read), read),
     "network": l2l.Network("transformer", transformer_init, transformer_apply),
 }
+
+
+# ---------------------------------------------------------------------------------- of the chapter on your own problem
+def span(*ends):
+    """All characters from the first to the last of each pair."""
+    return [chr(c) for first, last in ends for c in range(ord(first), ord(last) + 1)]
+
+
+ALPHABETS = {
+    "Latin": span("AZ", "az"),
+    "Greek": span("ΑΡ", "ΣΩ", "αω"),
+    "Cyrillic": span("Ая"),
+    "Georgian": span("აჰ"),
+    "Armenian": span("ԱՖ", "աֆ"),
+}
+PARTS = {"train": ("Latin", "Greek", "Cyrillic"), "validation": ("Georgian",), "test": ("Armenian",)}
+FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSansMono")
+
+
+def draw(letter, font, size=28):
+    """A letter in a font that comes with matplotlib, [size, size], from 0 to 1."""
+    path = Path(matplotlib.get_data_path(), "fonts", "ttf", f"{font}.ttf")
+    image, middle = Image.new("L", (size, size)), (size / 2, size / 2)
+    face = ImageFont.truetype(str(path), 20)
+    ImageDraw.Draw(image).text(middle, letter, 255, face, anchor="mm")
+    return torch.tensor(bytearray(image.tobytes())).view(size, size) / 255
+
+
+def likeness(image, others):
+    """Largest correlation with any of the others, in any font; images are [fonts, 28, 28]."""
+    rows = torch.stack([image, *others]).flatten(2)  # [1 + others, fonts, pixels]
+    in_fonts = [torch.corrcoef(rows[:, f])[0, 1:] for f in range(len(FONTS))]
+    return torch.stack(in_fonts).max()
+
+
+@cache
+def classes():
+    """Images [classes, fonts, 28, 28] for each part; no two classes look alike, in one part or in two."""
+    kept = {part: [] for part in PARTS}
+    for part, alphabets in PARTS.items():
+        for letter in (letter for name in alphabets for letter in ALPHABETS[name]):
+            image = torch.stack([draw(letter, font) for font in FONTS])
+            before = [other for images in kept.values() for other in images]
+            if not before or likeness(image, before) < 0.9:
+                kept[part].append(image)
+    return {part: torch.stack(images) for part, images in kept.items()}
+
+
+def distorted(images, generator):
+    """Images [..., 28, 28], turned, scaled, slanted and shifted at random, [..., 1, 14, 14]."""
+    lead, dtype = images.shape[:-2], images.dtype
+    u = 2 * torch.rand(5, *lead, generator=generator, dtype=dtype) - 1
+    turn, scale, slant = 0.3 * u[0], 1 + 0.2 * u[1], 0.3 * u[2]
+    right, down, cos, sin = 0.15 * u[3], 0.15 * u[4], turn.cos(), turn.sin()
+    rows = (
+        [scale * cos, scale * (slant * cos - sin), right],
+        [scale * sin, scale * (slant * sin + cos), down],
+    )
+    maps = torch.stack([torch.stack(row, -1) for row in rows], -2).view(-1, 2, 3)
+    grid = affine_grid(maps, [len(maps), 1, 14, 14], align_corners=False)
+    flat = grid_sample(images.reshape(-1, 1, 28, 28), grid, align_corners=False)
+    return flat.view(*lead, 1, 14, 14)
+
+
+def as_batch(x, y, shots):
+    return l2l.Batch(x[:, :shots], y[:, :shots], x[:, shots:], y[:, shots:])
+
+
+@dataclass(frozen=True)
+class Glyphs:
+    """Which of five letters is it? Points are spread over the classes evenly."""
+
+    part: str = "train"
+    ways: int = 5
+
+    def sample(self, tasks, shots, query, *, generator, dtype):
+        images = classes()[self.part]
+        chosen = torch.rand(tasks, len(images), generator=generator).argsort(1)
+        numbers = [torch.arange(n) % self.ways for n in (shots, query)]
+        labels = torch.cat(numbers).expand(tasks, -1)
+        font = torch.randint(len(FONTS), labels.shape, generator=generator)
+        x = distorted(images[chosen.gather(1, labels), font].to(dtype), generator)
+        return as_batch(x, labels, shots)
+
+
+@dataclass(frozen=True)
+class Letters:
+    """Which of all training letters is it? The ordinary classification problem, for features."""
+
+    def sample(self, tasks, shots, query, *, generator, dtype):
+        images, size = classes()["train"], (tasks, shots + query)
+        labels = torch.randint(len(images), size, generator=generator)
+        font = torch.randint(len(FONTS), size, generator=generator)
+        x = distorted(images[labels, font].to(dtype), generator)
+        return as_batch(x, labels, shots)
+
+
+def cnn(outputs=5, norm=nn.Identity):
+    """Three convolutions, each of which halves the size, and a linear layer."""
+    layers = []
+    for before in (1, 16, 16):
+        conv = nn.Conv2d(before, 16, kernel_size=3, stride=2, padding=1)
+        layers += [conv, norm(16), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(16 * 2 * 2, outputs))
+
+
+CNN = replace(l2l.from_module(cnn), name="cnn")
+NORMALISED = replace(l2l.from_module(partial(cnn, norm=nn.BatchNorm2d), batch_norm="batch"), name="cnn-batch-norm")
+CLASSIFIER = replace(l2l.from_module(partial(cnn, outputs=len(classes()["train"]))), name="cnn-classifier")
+
+
+@cache
+def elevation():
+    """Heights in Tennessee, [south to north, west to east], in units of 100 m about their mean."""
+    name = "jacksboro_fault_dem.npz"  # of matplotlib
+    metres = torch.tensor(matplotlib.cbook.get_sample_data(name)["elevation"]).double()
+    return (metres - metres.mean()) / 100
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """Height along 60 cells from west to east, for x from -5 to 5."""
+
+    half: str = "west"
+
+    def sample(self, tasks, shots, query, *, generator, dtype):
+        land = elevation()[:, :201] if self.half == "west" else elevation()[:, 201:]
+        row = torch.randint(len(land), (tasks, 1), generator=generator)
+        first = torch.randint(land.shape[1] - 60, (tasks, 1), generator=generator)
+        u = torch.rand(tasks, shots + query, generator=generator, dtype=torch.float64)
+        place = first + 59 * u
+        left, part = place.long(), place.frac()
+        y = land[row, left].lerp(land[row, left + 1], part)
+        x, y = (10 * u - 5)[..., None].to(dtype), y[..., None].to(dtype)
+        return as_batch(x, y, shots)

@@ -565,3 +565,125 @@ def rates_by_autograd(of="rates", carry=False):
         return torch.autograd.grad(total, list((rates if of == "rates" else theta).values()))
 
     return answer
+
+
+# nearest_centroid by numpy, with every way to go wrong as a switch.
+def own_centroid(kind="mean", score="distance"):
+    def answer(z_support, y_support, z_query):
+        zs, ys, zq = (z.numpy() for z in (z_support, y_support, z_query))
+        centre = {"mean": lambda z: z.mean(0), "sum": lambda z: z.sum(0), "first": lambda z: z[0]}[kind]
+        centres = np.array([centre(zs[ys == c]) for c in (0, 1, 2)])
+        if score == "cosine":
+            zq, centres = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (zq, centres))
+        if score in ("inner", "cosine"):
+            return np.argmax(zq @ centres.T, axis=1).astype(float)
+        far = ((zq[:, None] - centres) ** 2).sum(-1)
+        return (far.argmax(1) if score == "farthest" else far.argmin(1)).astype(float)
+
+    return answer
+
+
+def own_neighbour(z_support, y_support, z_query):
+    far = ((z_query[:, None] - z_support) ** 2).sum(-1)
+    return y_support[far.argmin(1)].double()
+
+
+# normalise_by_support by torch's own batch normalisation.
+def own_normalised(by="support", unbiased=False, whole=False):
+    def answer(z_support, z_query):
+        z = {"support": z_support, "query": z_query, "both": torch.cat([z_support, z_query])}[by]
+        mean, var = z.mean(0), z.var(0, unbiased=unbiased)
+        if whole:
+            mean, var = z.mean().expand(3), z.var(unbiased=False).expand(3)
+        return torch.nn.functional.batch_norm(z_query, mean, var, eps=1e-5)
+
+    return answer
+
+
+# checkpointed_gradient segment by segment with autograd, with every way to go wrong as a switch.
+def own_checkpointed(
+    order="right",
+    kept="iterates",
+    frozen=False,
+    full=False,
+    alone=False,
+    sparse=False,
+    swap=False,
+    adapt="support",
+    measure="query",
+    more=0,
+    only_first=False,
+    carry=False,
+    factors=True,
+    turn=False,
+):
+    def step(phi, x, y, alpha, graph):
+        phi = {n: p.detach().requires_grad_() for n, p in phi.items()}
+        grads = torch.autograd.grad(mse(phi, x, y), list(phi.values()), create_graph=graph)
+        return phi, {n: p - alpha * g for (n, p), g in zip(phi.items(), grads, strict=True)}
+
+    def answer(theta, batch, alpha, steps, every):
+        total, phi, steps = 0, theta, steps + more
+        tasks = tasks_of(batch)[: 1 if only_first else None]
+        for xs, ys, xq, yq in tasks:
+            of = {"support": (xs, ys), "query": (xq, yq)}
+            inner = of[adapt]
+            phi, stored = (phi if carry else theta), []
+            for k in range(steps):
+                if k % every == 0:
+                    stored.append((phi, min(every, steps - k)))
+                phi = step(phi, *inner, alpha, False)[1]
+            end = {n: p.detach().requires_grad_() for n, p in phi.items()}
+            v = torch.autograd.grad(mse(end, *of[measure]), list(end.values()))
+            if full:
+                stored = [s for s in stored if s[1] == every]
+            if alone:
+                stored = stored[-1:]
+            segments = []
+            for start, count in stored if factors else []:
+                point, points = (theta if kept == "theta" else start), []
+                for _ in range(1 if sparse else count):
+                    points.append(point)
+                    point = point if frozen else step(point, *inner, alpha, False)[1]
+                segments.append(points)
+            if order in ("right", "forwards within"):
+                segments.reverse()
+            if order in ("right", "segments forwards"):
+                segments = [points[::-1] for points in segments]
+            for point in (p for points in segments for p in points):
+                start, after = step(point, *inner, alpha, True)
+                v = torch.autograd.grad(list(after.values()), list(start.values()), v)
+            total = (
+                [g / len(tasks) for g in v]
+                if isinstance(total, int)
+                else [t + g / len(tasks) for t, g in zip(total, v, strict=True)]
+            )
+        return [g.mT if turn and n == "W2" else g for n, g in zip(theta, total, strict=True)]
+
+    return answer
+
+
+# per_task_gradients task by task with autograd, with every way to go wrong as a switch.
+def own_rows(
+    create_graph=True,
+    adapt="support",
+    measure="query",
+    more=0,
+    moves=True,
+    carry=False,
+    points_sum=False,
+    of=lambda g: g,
+):
+    def answer(theta, batch, alpha, steps):
+        rows, phi = [], theta
+        for xs, ys, xq, yq in tasks_of(batch):
+            data = {"support": (xs, ys), "query": (xq, yq)}
+            phi = phi if carry else theta
+            for _ in range(steps + more if moves else 0):
+                grads = torch.autograd.grad(mse(phi, *data[adapt]), list(phi.values()), create_graph=create_graph)
+                phi = {n: p - alpha * g for (n, p), g in zip(phi.items(), grads, strict=True)}
+            loss = mse(phi, *data[measure]) * (len(xq) if points_sum else 1)
+            rows.append(torch.autograd.grad(loss, list(theta.values()), retain_graph=True))
+        return {n: of(torch.stack(g)) for n, g in zip(theta, zip(*rows, strict=True), strict=True)}
+
+    return answer

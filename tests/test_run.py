@@ -157,7 +157,7 @@ def test_missing_file(tmp_path):
 @pytest.mark.parametrize("name", paper.RUNS)
 def test_stored_runs_are_complete_and_trained_as_the_table_says(name):
     config, family = paper.RUNS[name]
-    run = Run.stored(name, **paper.own_parts(config))
+    run = Run.stored(name, **paper.own_parts(config, family))
     made = json.loads((l2l.run.DATA / "paper.json").read_text())[name]
     kept = tuple(seed for seed in config.seeds if str(seed) not in made["diverged"])
     assert run.config == replace(config, seeds=kept)
@@ -171,10 +171,10 @@ def test_methods_of_stored_runs_are_those_of_the_chapters():
     """A run's file names its method, and the chapter that loads it passes its own: here the two are compared."""
     book = Path(__file__).resolve().parent.parent / "book"
     cells = [cell for path in book.glob("*.ipynb") for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
-    sources = ["".join(c["source"]) for c in cells if c["cell_type"] == "code" and "def " in "".join(c["source"])]
+    sources = ["".join(c["source"]) for c in cells if c["cell_type"] == "code" and "\n    " in "".join(c["source"])]
     defined = [ast.dump(node) for s in sources if "%pip" not in s for node in ast.parse(s).body]
     methods = ast.parse(Path(relatives.__file__).read_text(encoding="utf-8"))
-    ours = [node for node in methods.body if isinstance(node, ast.FunctionDef)]
+    ours = [node for node in methods.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
     assert ours
     assert all(ast.dump(function) in defined for function in ours)
 

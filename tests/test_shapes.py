@@ -340,6 +340,14 @@ TABLE = {
     ],
     "check.posterior_mean": lambda w: [p("[K]", *noisy("posterior_mean"), K=2, dtype="float64")],
     "check.linear_estimate": lambda w: [p("[K]", *noisy("linear_estimate"), K=2, dtype="float64")],
+    "check.nearest_centroid": lambda w: [
+        p("[K, F]", exercise("nearest_centroid")[0]["z_support"], K=7, F=4, dtype="float64"),
+        p("[K]", exercise("nearest_centroid")[0]["y_support"], K=7, dtype="int64"),
+        p("[Q, F]", exercise("nearest_centroid")[0]["z_query"], Q=60, F=4, dtype="float64"),
+    ],
+    "check.normalise_by_support": lambda w: [
+        p("[Q, F]", exercise("normalise_by_support")[1], Q=4, F=3, dtype="float64")
+    ],
     "bayes.posterior": lambda w: [p("[..., K, 1]", w.batch.x_support, w.batch.y_support, rest=(T,))],
     "bayes.predicted": lambda w: [
         p("[..., Q, 1]", w.batch.x_query, rest=(T,)),

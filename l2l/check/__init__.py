@@ -19,6 +19,7 @@ with `requires_grad`; where they are the answer, a dict, a sequence in the same 
 from l2l.check.answers import Failed
 from l2l.check.bilevel import adapt, best_start, meta_loss
 from l2l.check.exercise import Exercise
+from l2l.check.fast import checkpointed_gradient, per_task_gradients
 from l2l.check.few_shot import fit_sinusoid, sample_tasks
 from l2l.check.fomaml import fomaml_gradient, reptile_direction
 from l2l.check.how_good import linear_estimate, posterior_mean
@@ -28,6 +29,7 @@ from l2l.check.maml import adaptation_curve
 from l2l.check.pretraining import best_single_function, pretrain_gradient
 from l2l.check.relatives import implicit_gradient, rate_gradient
 from l2l.check.three_compared import paired_interval
+from l2l.check.your_problem import nearest_centroid, normalise_by_support
 
 EXERCISES = {
     exercise.name: exercise
@@ -52,6 +54,10 @@ EXERCISES = {
         linear_estimate,
         implicit_gradient,
         rate_gradient,
+        nearest_centroid,
+        normalise_by_support,
+        checkpointed_gradient,
+        per_task_gradients,
     )
 }
 """Every exercise by its name, in the order of the book."""

@@ -104,7 +104,7 @@ def by_rates(
 
 
 def by_theta(theta: Params, rates: Params, batch: SineBatch, steps: int) -> Params:
-    def loop(theta, x, y, *, steps, loss, **_):  # type: ignore[no-untyped-def]
+    def loop(theta, x, y, *, steps, loss, **_):
         for _k in range(steps):
             slope = grad(loss)(theta, x, y)
             theta = {n: p - rates[n] * slope[n] for n, p in theta.items()}
