@@ -307,7 +307,7 @@ CLASSIFIER = replace(l2l.from_module(partial(cnn, outputs=len(classes()["train"]
 
 @cache
 def elevation():
-    """Heights in Tennessee, [south to north, west to east], in units of 100 m about their mean."""
+    """Heights in Tennessee, [north to south, west to east], in units of 100 m about their mean."""
     name = "jacksboro_fault_dem.npz"  # of matplotlib
     metres = torch.tensor(matplotlib.cbook.get_sample_data(name)["elevation"]).double()
     return (metres - metres.mean()) / 100
