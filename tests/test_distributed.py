@@ -141,7 +141,7 @@ def test_a_killed_process_ends_the_others_and_a_restart_goes_on_with_the_same_bi
     status, said, output = ended(torchrun(tmp_path, program, "--nproc-per-node", "2", "--max-restarts", "1"))
     assert status == 0, output
     assert said == [f"l2l: rank {rank} stopped, and so does training"], output
-    assert re.search("began at [24]0", output), output
+    assert re.search(r"began at (0|20|40)\b", output), output  # the last that was written by then
     found = l2l.Run.load(tmp_path / "run.safetensors")
     if shard == "seeds":
         same(found, l2l.train(l2l.TrainConfig(**SETTINGS)))
