@@ -16,10 +16,14 @@ from l2l.tasks import SineBatch
 
 
 def adapted_case(i: int, generator: torch.Generator) -> dict:
-    """(phi, x_support, y_support, x_query, y_query, rho), with I + H/rho well away from singular."""
+    """(phi, x_support, y_support, x_query, y_query, rho), with eigenvalues of I + H/rho of at least a half."""
     case = batch_case(i, generator)
     points = {name: getattr(case["batch"], name)[0] for name in ("x_support", "y_support", "x_query", "y_query")}
-    return {"phi": case["theta"], **points, "rho": number(generator, 20, 40)}
+    like = case["theta"]
+    at = flatten(like).detach()
+    H = torch.func.jacrev(grad(lambda v: mse(unflatten(v, like), points["x_support"], points["y_support"])))(at)
+    below = max(0.0, -torch.linalg.eigvalsh((H + H.mT) / 2)[0].item())
+    return {"phi": like, **points, "rho": number(generator, 20, 40) + 2 * below}
 
 
 def solved(
