@@ -20,8 +20,11 @@ def adapted_case(i: int, generator: torch.Generator) -> dict:
     case = batch_case(i, generator)
     points = {name: getattr(case["batch"], name)[0] for name in ("x_support", "y_support", "x_query", "y_query")}
     like = case["theta"]
-    at = flatten(like).detach()
-    H = torch.func.jacrev(grad(lambda v: mse(unflatten(v, like), points["x_support"], points["y_support"])))(at)
+
+    def loss(v: Tensor) -> Tensor:
+        return mse(unflatten(v, like), points["x_support"], points["y_support"])
+
+    H = torch.func.jacrev(grad(loss))(flatten(like).detach())
     below = max(0.0, -torch.linalg.eigvalsh((H + H.mT) / 2)[0].item())
     return {"phi": like, **points, "rho": number(generator, 20, 40) + 2 * below}
 
