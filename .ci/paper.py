@@ -78,9 +78,9 @@ for name, parts in LEARNERS.items():
     RUNS[f"{name}-noise"] = setting(family=l2l.SineTasks(noise=0.5), **parts, iterations=70_000)
 GLYPHS = {"network": relatives.CNN, "loss": "cross_entropy", "tasks": 8, "shots": 5, "query": 15, "steps": 5}
 GLYPHS |= {"alpha": 0.4, "iterations": 5_000}
+SHORTER = {"alpha": 0.1, "iterations": 2_000}
 for method in ("maml", "fomaml"):  # letters, five ways, one shot
     RUNS[f"glyphs-{method}"] = setting(method, relatives.Glyphs(), **GLYPHS)
-    SHORTER = {"alpha": 0.1, "iterations": 2_000}
     RUNS[f"glyphs-{method}-alpha-0.1"] = setting(method, relatives.Glyphs(), **GLYPHS | SHORTER)
 RUNS["glyphs-batch-norm"] = setting("fomaml", relatives.Glyphs(), **GLYPHS | {"network": relatives.NORMALISED})
 RUNS["glyphs-classifier"] = setting(
@@ -132,10 +132,11 @@ def train_learned(name: str, seed: int, out: Path) -> None:
 
 def own_parts(config: l2l.TrainConfig, family: l2l.TaskFamily) -> dict:
     """Return the parts of a run that the library doesn't have, which loading its file needs."""
-    if not isinstance(family, l2l.SineTasks):
-        return own_parts(config, SINES) | {"task_family": family}
-    parts = {"method": config.method, "network": config.network}
-    return {name: part for name, part in parts.items() if isinstance(part, l2l.Method | l2l.Network)}
+    own = {"method": l2l.Method, "network": l2l.Network, "optimizer": l2l.Optimizer}
+    parts = {name: getattr(config, name) for name, kind in own.items() if isinstance(getattr(config, name), kind)}
+    if not isinstance(config.loss, str):
+        parts["loss"] = config.loss
+    return parts if isinstance(family, l2l.SineTasks) else parts | {"task_family": family}
 
 
 def side_by_side(config: l2l.TrainConfig, runs: list[l2l.Run]) -> l2l.Run:

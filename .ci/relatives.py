@@ -74,23 +74,18 @@ def conjugate_gradients(product, b, rounds):
     return v
 
 
-def linearised(theta, x, y, alpha, loss):
-    """The gradient of a task's loss at a vector of parameters, and there the product v -> (I + αH)v."""
-
-    def at(phi):
-        gradient, hessian = vjp(grad(lambda v: loss(unflatten(v, theta), x, y)), phi)
-        return gradient, lambda v: v + alpha * hessian(v)[0]
-
-    return at
+def linearised(phi, theta, x, y, alpha, loss):
+    """The gradient of a task's loss at the vector φ, and there the product v -> (I + αH)v."""
+    gradient, hessian = vjp(grad(lambda v: loss(unflatten(v, theta), x, y)), phi)
+    return gradient, lambda v: v + alpha * hessian(v)[0]
 
 
 def implicit_step(theta, x, y, *, alpha, steps, loss, rounds=5):
     """φ = θ - α ∇L(φ), which minimises L(φ) + ‖φ - θ‖²/2α, by Newton's method."""
-    at, start = linearised(theta, x, y, alpha, loss), flatten(theta)
-    phi = start
+    phi = start = flatten(theta)
     yield theta
     for _ in range(steps):
-        gradient, matrix = at(phi)
+        gradient, matrix = linearised(phi, theta, x, y, alpha, loss)
         phi = phi - conjugate_gradients(matrix, phi - start + alpha * gradient, rounds)
         yield unflatten(phi, theta)
 
@@ -104,7 +99,7 @@ def implicit_maml(theta, batch, *, alpha, steps, loss, rounds=5):
         settings = {"alpha": alpha, "steps": steps, "loss": loss}
         phi = l2l.adapt(theta, xs, ys, inner_loop=inner_loop, **settings)
         g, value = grad_and_value(loss)(phi, xq, yq)
-        _, matrix = linearised(theta, xs, ys, alpha, loss)(flatten(phi))
+        _, matrix = linearised(flatten(phi), theta, xs, ys, alpha, loss)
         v = conjugate_gradients(matrix, flatten(g), rounds)
         return value, unflatten(v, theta)
 
@@ -223,10 +218,14 @@ def draw(letter, font, size=28):
 
 
 def likeness(image, others):
-    """Largest correlation with any of the others, in any font; images are [fonts, 28, 28]."""
+    """Correlation with each of the others in each font, [fonts, others]; images are [fonts, 28, 28]."""
     rows = torch.stack([image, *others]).flatten(2)  # [1 + others, fonts, pixels]
-    in_fonts = [torch.corrcoef(rows[:, f])[0, 1:] for f in range(len(FONTS))]
-    return torch.stack(in_fonts).max()
+    return torch.stack([torch.corrcoef(rows[:, f])[0, 1:] for f in range(len(FONTS))])
+
+
+@cache
+def in_fonts(letter):
+    return torch.stack([draw(letter, font) for font in FONTS])
 
 
 @cache
@@ -235,9 +234,9 @@ def classes():
     kept = {part: [] for part in PARTS}
     for part, alphabets in PARTS.items():
         for letter in (letter for name in alphabets for letter in ALPHABETS[name]):
-            image = torch.stack([draw(letter, font) for font in FONTS])
+            image = in_fonts(letter)
             before = [other for images in kept.values() for other in images]
-            if not before or likeness(image, before) < 0.9:
+            if not before or likeness(image, before).max() < 0.9:
                 kept[part].append(image)
     return {part: torch.stack(images) for part, images in kept.items()}
 
@@ -300,9 +299,10 @@ def cnn(outputs=5, norm=nn.Identity):
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(16 * 2 * 2, outputs))
 
 
+LETTERS = 96  # classes of the training part; to count them here would draw all letters at every import
 CNN = replace(l2l.from_module(cnn), name="cnn")
 NORMALISED = replace(l2l.from_module(partial(cnn, norm=nn.BatchNorm2d), batch_norm="batch"), name="cnn-batch-norm")
-CLASSIFIER = replace(l2l.from_module(partial(cnn, outputs=len(classes()["train"]))), name="cnn-classifier")
+CLASSIFIER = replace(l2l.from_module(partial(cnn, outputs=LETTERS)), name="cnn-classifier")
 
 
 @cache

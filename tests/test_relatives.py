@@ -80,3 +80,8 @@ def test_conjugate_gradients_solve():
     M, b = A @ A.T + torch.eye(9), torch.randn(9, generator=generator, dtype=torch.float64)
     found = relatives.conjugate_gradients(lambda v: M @ v, b, 30)
     torch.testing.assert_close(found, torch.linalg.solve(M, b))
+
+
+def test_the_classifier_has_an_output_for_each_training_letter():
+    params = relatives.CLASSIFIER.init(torch.Generator().manual_seed(0), torch.float32)
+    assert len(list(params.values())[-1]) == len(relatives.classes()["train"])

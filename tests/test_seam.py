@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import paper
 import pytest
 import relatives
 import torch
@@ -96,15 +97,6 @@ OWN = {
 }
 
 
-def passed(config, family):
-    """What `Run.load` has to be given."""
-    own = {"method": l2l.Method, "network": l2l.Network, "optimizer": l2l.Optimizer}
-    parts = {name: getattr(config, name) for name, kind in own.items() if isinstance(getattr(config, name), kind)}
-    if not isinstance(config.loss, str):
-        parts["loss"] = config.loss
-    return parts if isinstance(family, l2l.SineTasks) else parts | {"task_family": family}
-
-
 def same(one, other):
     assert one.config == other.config
     for ours, theirs in ((one.theta, other.theta), (one.history, other.history)):
@@ -129,7 +121,7 @@ def test_it_trains_resumes_adapts_and_is_drawn(name, tmp_path):
     with pytest.raises(Stop):
         l2l.train(config, family, progress=stop, out=out)
     same(l2l.train(config, family, out=out, resume=True), whole)
-    same(l2l.Run.load(out, **passed(config, family)), whole)
+    same(l2l.Run.load(out, **paper.own_parts(config, family)), whole)
     alone = l2l.train(replace(config, seeds=(3,)), family)
     assert all(torch.equal(p[1], alone.theta[n][0]) for n, p in whole.theta.items()), "replicas are their solo runs"
 

@@ -12,15 +12,24 @@ from l2l.check.answers import Answer
 from l2l.check.cases import QUERY, TASKS, batch_case
 from l2l.check.exercise import Exercise
 from l2l.check.line_10 import hvp
-from l2l.check.mistakes import CARRIED_ON, TURNED, altered, carried_on, only, taken, turned
+from l2l.check.mistakes import (
+    CARRIED_ON,
+    FIRST_TASK,
+    ON_QUERY,
+    ON_SUPPORT,
+    SWAPPED,
+    TOO_FEW,
+    TOO_MANY,
+    TURNED,
+    altered,
+    carried_on,
+    only,
+    taken,
+    turned,
+)
 from l2l.methods import InnerLoop
 from l2l.net import Params, mse
 from l2l.tasks import SineBatch
-
-ON_QUERY = "It adapts to the query points; query stands where support should."
-ON_SUPPORT = "It measures on the support points; support stands where query should."
-SWAPPED = "Support and query points have changed places."
-TOO_FEW, TOO_MANY = "It took one inner step too few.", "It took one inner step too many."
 
 
 def few_kept_case(i: int, generator: torch.Generator) -> dict:
@@ -103,7 +112,7 @@ checkpointed_gradient = Exercise(
         SWAPPED: altered(line_10, batch=taken("query", "support")),
         TOO_FEW: altered(line_10, steps=lambda K: K - 1),
         TOO_MANY: altered(line_10, steps=lambda K: K + 1),
-        "It is that of one task only, the first; the answer is the mean over tasks.": altered(line_10, batch=only(0)),
+        FIRST_TASK: altered(line_10, batch=only(0)),
         CARRIED_ON: carried_on_gradient,
         TURNED: turned(line_10),
     },

@@ -16,6 +16,12 @@ from l2l.tasks import SineBatch
 TURNED = "W2 looks transposed: here W is [in, out], where torch.nn.Linear keeps [out, in]."
 CLIMBS = "The inner steps climb: they take minus α times the gradient."
 CARRIED_ON = "Each task starts where the last one ended; every task must start at theta."
+ON_QUERY = "It adapts to the query points; query stands where support should."
+ON_SUPPORT = "It measures on the support points; support stands where query should."
+SWAPPED = "Support and query points have changed places."
+FIRST_TASK = "It is that of one task only, the first; the answer is the mean over tasks."
+ONE_STEP = "It takes one inner step, whatever steps says."
+TOO_FEW, TOO_MANY = "It took one inner step too few.", "It took one inner step too many."
 
 
 def altered(answer: Answer, **changes: Callable) -> Answer:
@@ -92,9 +98,9 @@ def usual(answer: Answer) -> Mapping[str, Answer]:
 
     half_steps, long_steps = steps_as_long_as(lambda alpha: alpha / 2), steps_as_long_as(lambda alpha: SHOTS * alpha)
     return {
-        "It adapts to the query points; query stands where support should.": on("query", "query"),
-        "It measures on the support points; support stands where query should.": on("support", "support"),
-        "Support and query points have changed places.": on("query", "support"),
+        ON_QUERY: on("query", "query"),
+        ON_SUPPORT: on("support", "support"),
+        SWAPPED: on("query", "support"),
         "It is taken at θ instead of φ, as if before adaptation: φ is not used.": steps_as_long_as(lambda alpha: 0.0),
         "The inner loss looks like a sum over the points where it should be their mean.": long_steps,
         "Both losses look like sums over the points where they should be their means.": scaled(long_steps, QUERY),
@@ -106,7 +112,7 @@ def usual(answer: Answer) -> Mapping[str, Answer]:
         "One φ seems to serve all tasks, adapted to their points together; each task has its own.": (
             altered(answer, batch=merged)
         ),
-        "It is that of one task only, the first; the answer is the mean over tasks.": altered(answer, batch=only(0)),
+        FIRST_TASK: altered(answer, batch=only(0)),
         "It is that of one task only, the last; the answer is the mean over tasks.": altered(answer, batch=only(-1)),
     }
 
@@ -118,8 +124,8 @@ def miscounted(answer: Answer) -> Mapping[str, Answer]:
         return answer(theta=theta, batch=batch, alpha=steps * alpha, steps=1)
 
     return {
-        "It takes one inner step, whatever steps says.": altered(answer, steps=lambda K: 1),
-        "It took one inner step too few.": altered(answer, steps=lambda K: K - 1),
-        "It took one inner step too many.": altered(answer, steps=lambda K: K + 1),
+        ONE_STEP: altered(answer, steps=lambda K: 1),
+        TOO_FEW: altered(answer, steps=lambda K: K - 1),
+        TOO_MANY: altered(answer, steps=lambda K: K + 1),
         "Every inner gradient looks taken at θ; step k takes it at θ^(k-1).": at_start,
     }

@@ -6,11 +6,10 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
-import l2l.methods as methods
 from l2l.check.answers import Answer
 from l2l.check.cases import batch_case, number, uniform
 from l2l.check.exercise import Exercise
-from l2l.check.mistakes import CARRIED_ON, altered, only, taken
+from l2l.check.mistakes import CARRIED_ON, FIRST_TASK, ON_SUPPORT, ONE_STEP, SWAPPED, TOO_MANY, altered, only, taken
 from l2l.net import Params, flatten, mse, unflatten
 from l2l.tasks import SineBatch
 
@@ -72,7 +71,7 @@ implicit_gradient = Exercise(
         "The sign of H is wrong: it is (I - H/ρ)⁻¹.": solved(explicit),
         "H is that of the query loss; it should be that of the support loss.": solved(hessian_on="query"),
         "The gradient is that of the support loss; it should be that of the query loss.": solved(gradient_on="support"),
-        "Support and query points have changed places.": solved(hessian_on="query", gradient_on="support"),
+        SWAPPED: solved(hessian_on="query", gradient_on="support"),
         "H is multiplied by ρ, where it should be divided by it.": solved(
             lambda H, rho: torch.eye(len(H), dtype=H.dtype) + rho * H
         ),
@@ -88,36 +87,28 @@ def rates_case(i: int, generator: torch.Generator) -> dict:
 
 
 def by_rates(
-    first_order: bool = False, last_alone: bool = False, logarithm: bool = False, carry: bool = False
+    of: str = "rates",
+    first_order: bool = False,
+    last_alone: bool = False,
+    logarithm: bool = False,
+    carry: bool = False,
 ) -> Answer:
     def answer(theta: Params, rates: Params, batch: SineBatch, steps: int) -> Params:
-        def meta_loss(rates: Params) -> Tensor:
-            total, phi = torch.zeros((), dtype=torch.float64), theta
-            for x, y, x_query, y_query in zip(*batch[:4], strict=True):
-                phi = phi if carry else theta
-                for k in range(steps):
-                    slope = grad(mse)(phi, x, y)
-                    if first_order:
-                        slope = {name: g.detach() for name, g in slope.items()}
-                    last = k == steps - 1 or not last_alone
-                    phi = {n: p - (rates[n] if last else rates[n].detach()) * slope[n] for n, p in phi.items()}
-                total = total + mse(phi, x_query, y_query) / len(batch.x_support)
-            return total
-
-        found = torch.autograd.grad(meta_loss(rates), list(rates.values()))
-        return {n: a.detach() * g if logarithm else g for (n, a), g in zip(rates.items(), found, strict=True)}
+        total, phi = torch.zeros((), dtype=torch.float64), theta
+        for x, y, x_query, y_query in zip(*batch[:4], strict=True):
+            phi = phi if carry else theta
+            for k in range(steps):
+                slope = grad(mse)(phi, x, y)
+                if first_order:
+                    slope = {name: g.detach() for name, g in slope.items()}
+                last = k == steps - 1 or not last_alone
+                phi = {n: p - (rates[n] if last else rates[n].detach()) * slope[n] for n, p in phi.items()}
+            total = total + mse(phi, x_query, y_query) / len(batch.x_support)
+        by = theta if of == "theta" else rates
+        found = torch.autograd.grad(total, list(by.values()))
+        return {n: p.detach() * g if logarithm else g for (n, p), g in zip(by.items(), found, strict=True)}
 
     return answer
-
-
-def by_theta(theta: Params, rates: Params, batch: SineBatch, steps: int) -> Params:
-    def loop(theta, x, y, *, steps, loss, **_):
-        for _k in range(steps):
-            slope = grad(loss)(theta, x, y)
-            theta = {n: p - rates[n] * slope[n] for n, p in theta.items()}
-        yield theta
-
-    return methods.maml(theta, batch, alpha=0.0, steps=steps, inner_loop=loop).grads
 
 
 rate_gradient = Exercise(
@@ -130,19 +121,15 @@ rate_gradient = Exercise(
     case=rates_case,
     oracle=by_rates(),
     mistakes={
-        "It is the gradient by theta.": by_theta,
+        "It is the gradient by theta.": by_rates(of="theta"),
         "It is the gradient by the logarithm of the rates.": by_rates(logarithm=True),
         "It is first order: the inner gradients count as constants.": by_rates(first_order=True),
         "Only the last inner step counts; the rates act in every step.": by_rates(last_alone=True),
-        "It takes one inner step, whatever steps says.": altered(by_rates(), steps=lambda K: 1),
-        "It took one inner step too many.": altered(by_rates(), steps=lambda K: K + 1),
-        "It measures on the support points; support stands where query should.": altered(
-            by_rates(), batch=taken("support", "support")
-        ),
-        "Support and query points have changed places.": altered(by_rates(), batch=taken("query", "support")),
-        "It is that of one task only, the first; the answer is the mean over tasks.": altered(
-            by_rates(), batch=only(0)
-        ),
+        ONE_STEP: altered(by_rates(), steps=lambda K: 1),
+        TOO_MANY: altered(by_rates(), steps=lambda K: K + 1),
+        ON_SUPPORT: altered(by_rates(), batch=taken("support", "support")),
+        SWAPPED: altered(by_rates(), batch=taken("query", "support")),
+        FIRST_TASK: altered(by_rates(), batch=only(0)),
         CARRIED_ON: by_rates(carry=True),
     },
 )
