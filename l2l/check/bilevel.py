@@ -11,7 +11,7 @@ import l2l.methods as methods
 from l2l.check.answers import Answer
 from l2l.check.cases import SHOTS, TASKS, batch_case, number, task_case, uniform
 from l2l.check.exercise import Exercise
-from l2l.check.mistakes import CARRIED_ON, CLIMBS, TURNED, altered, carried_on, miscounted, negative_mse, turned, usual
+from l2l.check.mistakes import CARRIED_ON, CLIMBS, TURNED, altered, carried_on, miscounted, negative, turned, usual
 from l2l.net import Params, flatten, mlp, mse, unflatten
 from l2l.tasks import SineBatch
 
@@ -21,7 +21,7 @@ def adapted(theta: Params, x: Tensor, y: Tensor, alpha: float, steps: int) -> Pa
 
 
 def upwards(theta, x, y, alpha, steps):
-    return methods.adapt(theta, x, y, alpha=alpha, steps=steps, loss=negative_mse)
+    return methods.adapt(theta, x, y, alpha=alpha, steps=steps, loss=negative(mse))
 
 
 def all_at_start(theta, x, y, alpha, steps):
@@ -94,7 +94,7 @@ def loss_after_adaptation(theta: Params, batch: SineBatch, alpha: float, steps: 
 
 
 def loss_after_climbing(theta, batch, alpha, steps):
-    return -methods.maml(theta, batch, alpha=alpha, steps=steps, loss=negative_mse).loss
+    return -methods.maml(theta, batch, alpha=alpha, steps=steps, loss=negative(mse)).loss
 
 
 meta_loss = Exercise(

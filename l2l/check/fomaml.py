@@ -8,7 +8,7 @@ from torch.func import grad
 import l2l.methods as methods
 from l2l.check.cases import SHOTS, batch_case, task_case
 from l2l.check.exercise import Exercise
-from l2l.check.line_10 import first_order, maml_gradient
+from l2l.check.line_10 import first_order_gradient, maml_gradient
 from l2l.check.mistakes import (
     CARRIED_ON,
     CLIMBS,
@@ -17,7 +17,7 @@ from l2l.check.mistakes import (
     carried_on,
     climbing,
     miscounted,
-    negative_mse,
+    negative,
     taken,
     turned,
     usual,
@@ -30,8 +30,8 @@ def carried_on_gradient(theta, batch, alpha, steps):
 
 
 def inner_gradient_left(theta, batch, alpha, steps):
-    left = first_order(theta, taken("support", "support")(batch), alpha, steps - 1)
-    return flatten(first_order(theta, batch, alpha, steps)) + flatten(left)
+    left = first_order_gradient(theta, taken("support", "support")(batch), alpha, steps - 1)
+    return flatten(first_order_gradient(theta, batch, alpha, steps)) + flatten(left)
 
 
 fomaml_gradient = Exercise(
@@ -41,15 +41,15 @@ fomaml_gradient = Exercise(
     Source: Finn et al. (2017), section 5.2.
     """,
     case=batch_case,
-    oracle=first_order,
+    oracle=first_order_gradient,
     mistakes={
         "It is the full gradient of MAML: the inner gradients are not constants yet.": maml_gradient,
         CLIMBS: climbing(methods.fomaml),
         CARRIED_ON: carried_on_gradient,
         "It looks like the last inner gradient left in .grad: .backward() adds to what is there.": inner_gradient_left,
-        TURNED: turned(first_order),
-        **usual(first_order),
-        **miscounted(first_order),
+        TURNED: turned(first_order_gradient),
+        **usual(first_order_gradient),
+        **miscounted(first_order_gradient),
     },
 )
 
@@ -84,7 +84,7 @@ def of_sums(theta, x, y, alpha, steps):
 
 
 def upwards(theta, x, y, alpha, steps):
-    phi = methods.adapt(theta, x, y, alpha=alpha, steps=steps, loss=negative_mse)
+    phi = methods.adapt(theta, x, y, alpha=alpha, steps=steps, loss=negative(mse))
     return (flatten(theta) - flatten(phi)) / alpha
 
 

@@ -1,6 +1,7 @@
 """The exercises of the chapter on line 10: Hessian-vector products, their chain, and the meta-gradient."""
 
 from collections.abc import Callable
+from functools import partial
 from operator import itemgetter
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 from torch.func import grad, jacrev
 
 import l2l.methods as methods
-from l2l.check.answers import Answer
+from l2l.check.answers import Answer, numbers
 from l2l.check.cases import batch_case, number, task_case, uniform
 from l2l.check.exercise import Exercise
 from l2l.check.mistakes import (
@@ -23,8 +24,9 @@ from l2l.check.mistakes import (
     turned,
     usual,
 )
+from l2l.methods import Loss
 from l2l.net import Params, flatten, mlp, mse
-from l2l.tasks import SineBatch
+from l2l.tasks import Batch, SineBatch
 
 
 def direction_case(i: int, generator: torch.Generator) -> dict:
@@ -33,9 +35,9 @@ def direction_case(i: int, generator: torch.Generator) -> dict:
     return {"theta": task["theta"], "x": task["x"], "y": task["y"], "v": v}
 
 
-def hvp(theta: Params, x: Tensor, y: Tensor, v: Params) -> Params:
+def hvp(theta: Params, x: Tensor, y: Tensor, v: Params, loss: Loss = mse) -> Params:
     """H v = ∇(∇L · v)."""
-    return grad(lambda theta: sum((g * v[name]).sum() for name, g in grad(mse)(theta, x, y).items()))(theta)
+    return grad(lambda theta: sum((g * v[name]).sum() for name, g in grad(loss)(theta, x, y).items()))(theta)
 
 
 def gauss_newton(theta, x, y, v):
@@ -109,28 +111,24 @@ unrolled_product = Exercise(
 )
 
 
-def maml_gradient(theta: Params, batch: SineBatch, alpha: float, steps: int) -> Params:
-    return methods.maml(theta, batch, alpha=alpha, steps=steps).grads
+def maml_gradient(theta: Params, batch: Batch | SineBatch, alpha: float, steps: int, loss: Loss = mse) -> Params:
+    return methods.maml(theta, batch, alpha=alpha, steps=steps, loss=loss).grads
 
 
-def first_order(theta, batch, alpha, steps):
-    return methods.fomaml(theta, batch, alpha=alpha, steps=steps).grads
+def first_order_gradient(theta: Params, batch: Batch | SineBatch, alpha: float, steps: int, loss: Loss = mse) -> Params:
+    return methods.fomaml(theta, batch, alpha=alpha, steps=steps, loss=loss).grads
 
 
-def carried_on_gradient(theta, batch, alpha, steps):
-    return grad(carried_on)(theta, batch, alpha, steps)
-
-
-def chain(order: Callable[[list[Params]], list[Params]], sign: int = -1) -> Callable[..., Tensor]:
+def chain(order: Callable[[list[Params]], list[Params]], loss: Loss = mse, sign: int = -1) -> Callable[..., Tensor]:
     """mean_i ∏(I + sign·αH) ∇L, the Hessians at the points that `order` makes of θ^(0), …, θ^(K-1)."""
 
-    def multiplied(theta: Params, batch: SineBatch, alpha: float, steps: int) -> Tensor:
+    def multiplied(theta: Params, batch: Batch | SineBatch, alpha: float, steps: int) -> Tensor:
         total = torch.zeros(())
         for x_support, y_support, x_query, y_query in zip(*batch[:4], strict=True):
-            points = list(methods.inner_loop(theta, x_support, y_support, alpha=alpha, steps=steps))
-            v = grad(mse)(points[-1], x_query, y_query)
+            points = list(methods.inner_loop(theta, x_support, y_support, alpha=alpha, steps=steps, loss=loss))
+            v = grad(loss)(points[-1], x_query, y_query)
             for phi in order(points[:-1]):
-                H = hvp(phi, x_support, y_support, v)
+                H = hvp(phi, x_support, y_support, v, loss)
                 v = {name: v[name] + sign * alpha * H[name] for name in v}
             total = total + flatten(v) / len(batch.x_support)
         return total
@@ -138,22 +136,58 @@ def chain(order: Callable[[list[Params]], list[Params]], sign: int = -1) -> Call
     return multiplied
 
 
-def first_powers(theta, batch, alpha, steps):
-    """g - α ΣH_k g: each task's products summed instead of multiplied."""
-    one = [chain(itemgetter(slice(k, k + 1)))(theta, batch, alpha, steps) for k in range(steps)]
-    return sum(one) - (steps - 1) * flatten(first_order(theta, batch, alpha, steps))
+def line_10_mistakes(loss: Loss = mse) -> dict[str, Answer]:
+    """What goes wrong with the meta-gradient of this loss."""
+    exact = partial(maml_gradient, loss=loss)
+    first_order = partial(first_order_gradient, loss=loss)
 
+    def chained(order: Callable[[list[Params]], list[Params]], sign: int = -1) -> Answer:
+        return chain(order, loss, sign)
 
-def inner_gradients_left(theta, batch, alpha, steps):
-    on_support = taken("support", "support")(batch)
-    left = [flatten(maml_gradient(theta, on_support, alpha, k)) for k in range(steps)]
-    return sum(left) + flatten(maml_gradient(theta, batch, alpha, steps))
+    def first_powers(theta, batch, alpha, steps):
+        """g - α ΣH_k g: each task's products summed instead of multiplied."""
+        one = [numbers(chained(itemgetter(slice(k, k + 1)))(theta, batch, alpha, steps)) for k in range(steps)]
+        return sum(one) - (steps - 1) * flatten(first_order(theta, batch, alpha, steps))
 
+    def inner_gradients_left(theta, batch, alpha, steps):
+        on_support = taken("support", "support")(batch)
+        left = [flatten(exact(theta, on_support, alpha, k)) for k in range(steps)]
+        return sum(left) + flatten(exact(theta, batch, alpha, steps))
 
-def one_gradient_left(theta, batch, alpha, steps):
-    on_support = taken("support", "support")(batch)
-    left = flatten(first_order(theta, on_support, alpha, 0))
-    return left + flatten(maml_gradient(theta, batch, alpha, steps))
+    def one_gradient_left(theta, batch, alpha, steps):
+        left = flatten(first_order(theta, taken("support", "support")(batch), alpha, 0))
+        return left + flatten(exact(theta, batch, alpha, steps))
+
+    return {
+        "It is the first-order gradient, taken at φ instead of through it to θ. It looks like a missing "
+        "create_graph=True, or a detached inner step.": first_order,
+        "It looks like the reversed product: (I - αH_{K-1}) must meet the query gradient first.": chained(
+            lambda points: points
+        ),
+        "It takes all Hessians at θ; factor k needs the one at θ^(k).": chained(
+            lambda points: points[:1] * len(points)
+        ),
+        "It takes all Hessians at the last point; factor k needs the one at θ^(k).": chained(
+            lambda points: points[-1:] * len(points)
+        ),
+        "Only the last inner step is differentiated through; every step has its factor I - αH.": chained(
+            lambda points: points[-1:]
+        ),
+        "Only the first inner step is differentiated through; every step has its factor I - αH.": chained(
+            lambda points: points[:1]
+        ),
+        "The first step's factor I - αH_0 is missing.": chained(lambda points: points[:0:-1]),
+        "It is g - α ΣH g: what is left of the product without the terms in α², α³, …": first_powers,
+        "The factors look like I + αH; the step goes down, so it is I - αH.": chained(
+            lambda points: points[::-1], sign=1
+        ),
+        CLIMBS: climbing(methods.maml, loss),
+        CARRIED_ON: lambda theta, batch, alpha, steps: grad(partial(carried_on, loss=loss))(theta, batch, alpha, steps),
+        "It looks like inner gradients left in .grad: .backward() adds to what is there.": inner_gradients_left,
+        "It looks like the support gradient at θ left in .grad: .backward() adds to what is there.": one_gradient_left,
+        **usual(exact),
+        **miscounted(exact),
+    }
 
 
 meta_gradient = Exercise(
@@ -164,33 +198,5 @@ meta_gradient = Exercise(
     """,
     case=batch_case,
     oracle=maml_gradient,
-    mistakes={
-        "It is the first-order gradient, taken at φ instead of through it to θ. It looks like a missing "
-        "create_graph=True, or a detached inner step.": first_order,
-        "It looks like the reversed product: (I - αH_{K-1}) must meet the query gradient first.": chain(
-            lambda points: points
-        ),
-        "It takes all Hessians at θ; factor k needs the one at θ^(k).": chain(lambda points: points[:1] * len(points)),
-        "It takes all Hessians at the last point; factor k needs the one at θ^(k).": chain(
-            lambda points: points[-1:] * len(points)
-        ),
-        "Only the last inner step is differentiated through; every step has its factor I - αH.": chain(
-            lambda points: points[-1:]
-        ),
-        "Only the first inner step is differentiated through; every step has its factor I - αH.": chain(
-            lambda points: points[:1]
-        ),
-        "The first step's factor I - αH_0 is missing.": chain(lambda points: points[:0:-1]),
-        "It is g - α ΣH g: what is left of the product without the terms in α², α³, …": first_powers,
-        "The factors look like I + αH; the step goes down, so it is I - αH.": chain(
-            lambda points: points[::-1], sign=1
-        ),
-        CLIMBS: climbing(methods.maml),
-        CARRIED_ON: carried_on_gradient,
-        "It looks like inner gradients left in .grad: .backward() adds to what is there.": inner_gradients_left,
-        "It looks like the support gradient at θ left in .grad: .backward() adds to what is there.": one_gradient_left,
-        TURNED: turned(maml_gradient),
-        **usual(maml_gradient),
-        **miscounted(maml_gradient),
-    },
+    mistakes={**line_10_mistakes(), TURNED: turned(maml_gradient)},
 )

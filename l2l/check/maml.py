@@ -9,7 +9,7 @@ import l2l.methods as methods
 from l2l.check.answers import Answer
 from l2l.check.cases import TASKS, batch_case
 from l2l.check.exercise import Exercise
-from l2l.check.mistakes import CARRIED_ON, negative_mse, usual
+from l2l.check.mistakes import CARRIED_ON, negative, usual
 from l2l.evaluate import adaptation_curve as curve
 from l2l.methods import Loss
 from l2l.net import Params, mse
@@ -52,7 +52,7 @@ adaptation_curve = Exercise(
     oracle=query_curve,
     mistakes={
         "The steps climb: they take minus α times the gradient.": task_after_task(
-            lambda theta, phi: theta, loss=negative_mse
+            lambda theta, phi: theta, loss=negative(mse)
         ),
         CARRIED_ON: task_after_task(lambda theta, phi: phi),
         "It starts after the first step; the first entry is the error at theta itself.": from_the_first_step,

@@ -1,7 +1,7 @@
 """Mistakes that several exercises share: each function here answers as one who makes the mistake."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -9,9 +9,11 @@ from torch import Tensor
 import l2l.methods as methods
 from l2l.check.answers import Answer, numbers
 from l2l.check.cases import QUERY, SHOTS, TASKS
-from l2l.methods import InnerLoop, MetaGrad
+from l2l.methods import InnerLoop, Loss, MetaGrad
 from l2l.net import Params, flatten, mse, unflatten
-from l2l.tasks import SineBatch
+from l2l.tasks import Batch, SineBatch
+
+AnyBatch = TypeVar("AnyBatch", Batch, SineBatch)
 
 TURNED = "W2 looks transposed: here W is [in, out], where torch.nn.Linear keeps [out, in]."
 CLIMBS = "The inner steps climb: they take minus α times the gradient."
@@ -21,6 +23,8 @@ ON_SUPPORT = "It measures on the support points; support stands where query shou
 SWAPPED = "Support and query points have changed places."
 FIRST_TASK = "It is that of one task only, the first; the answer is the mean over tasks."
 ONE_STEP = "It takes one inner step, whatever steps says."
+HALF_LOSSES = "The losses look like half the squared error; L is the mean of (f(x) - y)², without a half."
+HALF_STEPS = "The inner steps look half as long: L is the mean of (f(x) - y)², without a half."
 TOO_FEW, TOO_MANY = "It took one inner step too few.", "It took one inner step too many."
 
 
@@ -43,33 +47,38 @@ def turned(answer: Answer) -> Answer:
     return mistaken
 
 
-def negative_mse(theta: Params, x: Tensor, y: Tensor) -> Tensor:
+def negative(loss: Loss) -> Loss:
     """The loss of one who takes plus for minus."""
-    return -mse(theta, x, y)
+    return lambda theta, x, y: -loss(theta, x, y)
 
 
-def climbing(method: Callable[..., MetaGrad]) -> Answer:
+def climbing(method: Callable[..., MetaGrad], loss: Loss = mse) -> Answer:
     """The gradient of `method` at the end of inner steps that climb."""
     return lambda theta, batch, alpha, steps: (
-        -flatten(method(theta, batch, alpha=alpha, steps=steps, loss=negative_mse).grads)
+        -flatten(method(theta, batch, alpha=alpha, steps=steps, loss=negative(loss)).grads)
     )
 
 
 def carried_on(
-    theta: Params, batch: SineBatch, alpha: float, steps: int, inner_loop: InnerLoop = methods.inner_loop
+    theta: Params,
+    batch: Batch | SineBatch,
+    alpha: float,
+    steps: int,
+    inner_loop: InnerLoop = methods.inner_loop,
+    loss: Loss = mse,
 ) -> Tensor:
     """The meta-loss if each task starts where the last one ended."""
     total = torch.zeros(())
     for x_support, y_support, x_query, y_query in zip(*batch[:4], strict=True):
-        theta = methods.adapt(theta, x_support, y_support, alpha=alpha, steps=steps, inner_loop=inner_loop)
-        total = total + mse(theta, x_query, y_query) / TASKS
+        theta = methods.adapt(theta, x_support, y_support, alpha=alpha, steps=steps, loss=loss, inner_loop=inner_loop)
+        total = total + loss(theta, x_query, y_query) / TASKS
     return total
 
 
-def taken(support: str, query: str) -> Callable[[SineBatch], SineBatch]:
+def taken(support: str, query: str) -> Callable[[AnyBatch], AnyBatch]:
     """With these points in place of the support and of the query points."""
 
-    def take(batch: SineBatch) -> SineBatch:
+    def take(batch: AnyBatch) -> AnyBatch:
         x_support, y_support = (getattr(batch, f"{axis}_{support}") for axis in "xy")
         x_query, y_query = (getattr(batch, f"{axis}_{query}") for axis in "xy")
         return batch._replace(x_support=x_support, y_support=y_support, x_query=x_query, y_query=y_query)
@@ -77,13 +86,13 @@ def taken(support: str, query: str) -> Callable[[SineBatch], SineBatch]:
     return take
 
 
-def only(task: int) -> Callable[[SineBatch], SineBatch]:
+def only(task: int) -> Callable[[AnyBatch], AnyBatch]:
     return lambda batch: type(batch)(*(values[[task]] for values in batch))
 
 
-def merged(batch: SineBatch) -> SineBatch:
+def merged(batch: AnyBatch) -> AnyBatch:
     """Every task with the support points of all."""
-    x, y = (values.reshape(1, -1, 1).expand(TASKS, -1, 1) for values in (batch.x_support, batch.y_support))
+    x, y = (values.flatten(0, 1).expand(TASKS, -1, *values.shape[2:]) for values in (batch.x_support, batch.y_support))
     return batch._replace(x_support=x, y_support=y)
 
 
@@ -104,10 +113,8 @@ def usual(answer: Answer) -> Mapping[str, Answer]:
         "It is taken at θ instead of φ, as if before adaptation: φ is not used.": steps_as_long_as(lambda alpha: 0.0),
         "The inner loss looks like a sum over the points where it should be their mean.": long_steps,
         "Both losses look like sums over the points where they should be their means.": scaled(long_steps, QUERY),
-        "The losses look like half the squared error; L is the mean of (f(x) - y)², without a half.": (
-            scaled(half_steps, 0.5)
-        ),
-        "The inner steps look half as long: L is the mean of (f(x) - y)², without a half.": half_steps,
+        HALF_LOSSES: scaled(half_steps, 0.5),
+        HALF_STEPS: half_steps,
         "The inner steps look as if α were 1: is it missing?": steps_as_long_as(lambda alpha: 1.0),
         "One φ seems to serve all tasks, adapted to their points together; each task has its own.": (
             altered(answer, batch=merged)
