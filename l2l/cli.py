@@ -1,16 +1,19 @@
-"""The command line: `python -m l2l train`, `python -m l2l evaluate` and `python -m l2l check`."""
+"""The command line: `python -m l2l train`, `evaluate`, `check` and `verify`."""
 
 import argparse
 import io
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TextIO
 
 from l2l._validation import one_of, rate, whole
-from l2l.check import EXERCISES, Failed
+from l2l.check import EXERCISES, Failed, verify
+from l2l.check.conformance import GIVEN, PROBLEMS
+from l2l.check.golden import verify_answers
 from l2l.check.sandbox import from_file
 from l2l.config import TrainConfig, part_name
 from l2l.evaluate import OPTIMIZERS
@@ -52,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
         "  python -m l2l train maml --iterations 15000 --seeds 0-4 --out runs/maml.safetensors\n"
         "  python -m l2l evaluate runs/*.safetensors --figures figures\n"
         "  python -m l2l check meta_gradient answers.py:my_meta_gradient\n"
+        "  python -m l2l verify my_package.maml:meta_gradient\n"
         "exit status: 0 done, 1 training diverged or an answer is wrong, 2 bad input, 130 interrupted",
         **formats,
     )
@@ -120,6 +124,27 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("exercise", nargs="?", metavar="NAME", help="such as meta_gradient")
     c.add_argument("function", nargs="?", metavar="FILE:FUNCTION", help="such as answers.py:my_meta_gradient")
     c.add_argument("--seed", type=int, metavar="X", help="repeat the cases of an earlier run")
+
+    width = max(map(len, PROBLEMS))
+    v = commands.add_parser(
+        "verify",
+        help="verify somebody's implementation of MAML's meta-gradient",
+        description="Verify an implementation of MAML's meta-gradient: is it right, and if not, which mistake is it?\n"
+        "FUNCTION(theta, batch, alpha, steps) returns the gradient, like theta, of the mean over tasks of the\n"
+        "query loss after that many inner steps of gradient descent on each task's support loss. theta is a dict\n"
+        "W1 [in, out], b1, W2, …; batch has x_support [tasks, points, in], y_support, x_query, y_query.",
+        epilog="problems:\n"
+        + "".join(f"  {name:{width}}  {p.network}; {p.loss_in_words}\n" for name, p in PROBLEMS.items())
+        + "For other languages, l2l/data/golden.json holds cases and their gradients; --answers checks a file of them.",
+        **formats,
+    )
+    v.add_argument("function", nargs="?", metavar="MODULE:FUNCTION", help="or FILE.py:FUNCTION")
+    v.add_argument("--problem", choices=PROBLEMS, default="relu", help="network and loss (default relu)")
+    v.add_argument("--arrays", choices=GIVEN, help="what theta and batch are made of (default: torch, or else numpy)")
+    v.add_argument("--seed", type=int, metavar="X", help="repeat the cases of an earlier run")
+    v.add_argument(
+        "--answers", type=Path, metavar="FILE", help="JSON of gradients of the golden cases, {problem: [gradient, …]}"
+    )
     return top
 
 
@@ -200,8 +225,23 @@ def run_check(args: argparse.Namespace) -> int:
     exercise = EXERCISES[one_of("the exercise", args.exercise, EXERCISES)]
     if args.function is None:
         raise ValueError(f"check {args.exercise} needs a function, such as answers.py:my_{args.exercise}")
+    function = from_file(args.function)
+    return verdict(lambda: exercise(function, seed=args.seed))
+
+
+def run_verify(args: argparse.Namespace) -> int:
+    if (args.function is None) == (args.answers is None):
+        raise ValueError("verify needs a function, such as my_package.maml:meta_gradient, or --answers FILE")
+    if args.answers:
+        return verdict(lambda: verify_answers(args.answers))
+    function = from_file(args.function)
+    return verdict(lambda: verify(function, problem=args.problem, arrays=args.arrays, seed=args.seed))
+
+
+def verdict(checked: Callable[[], None]) -> int:
+    """Print what a check says; return the exit status."""
     try:
-        exercise(from_file(args.function), seed=args.seed)
+        checked()
     except Failed as failure:
         say(str(failure))
         return WRONG
@@ -213,7 +253,9 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # a terminal without ± is no reason to fail
     args = parser().parse_args(argv)
     try:
-        status = {"train": run_train, "evaluate": run_evaluate, "check": run_check}[args.command](args) or 0
+        status = {"train": run_train, "evaluate": run_evaluate, "check": run_check, "verify": run_verify}[args.command](
+            args
+        ) or 0
         if there(sys.stdout):
             sys.stdout.flush()  # what can't be written is told here, and not when Python ends
         return status

@@ -13,6 +13,7 @@ from torch.func import grad, jacrev, vjp, vmap
 
 import l2l
 from l2l import explorer
+from l2l.check.golden import GOLDEN
 from l2l.explorer._page import SCRIPTS, joined, shipped_runs
 from l2l.net import flatten
 from l2l.tasks import HELD_OUT, META_TEST, TRAIN, stream
@@ -305,7 +306,12 @@ def node(*arguments, **environment):
     return done.stdout
 
 
-FIXTURES = {f.__name__: f for f in (net, methods, adam, random, training, line10)}
+def golden():
+    """The golden vectors, as a port to another language finds them in the package."""
+    return json.loads(GOLDEN.read_text(encoding="utf-8"))
+
+
+FIXTURES = {f.__name__: f for f in (net, methods, adam, random, training, line10, golden)}
 
 
 def test_every_file_has_its_fixture():

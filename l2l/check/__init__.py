@@ -10,6 +10,8 @@ expected and by how much the answer is off; an answer that equals that of a know
 mistake's name. Each call has copies of its own. Parameters come as the dict of `l2l.init_params`, in float64 and
 with `requires_grad`; where they are the answer, a dict, a sequence in the same order or one flat vector will do.
 `seed` repeats the cases of an earlier run.
+
+`verify` does the same for an implementation of MAML that is not of this book.
 """
 
 # An exercise is data: how to draw its cases, the right answer, and each mistake with the sentence that names it.
@@ -18,6 +20,7 @@ with `requires_grad`; where they are the answer, a dict, a sequence in the same 
 
 from l2l.check.answers import Failed
 from l2l.check.bilevel import adapt, best_start, meta_loss
+from l2l.check.conformance import PROBLEMS, verify
 from l2l.check.exercise import Exercise
 from l2l.check.fast import checkpointed_gradient, per_task_gradients
 from l2l.check.few_shot import fit_sinusoid, sample_tasks
@@ -62,4 +65,4 @@ EXERCISES = {
 }
 """Every exercise by its name, in the order of the book."""
 
-__all__ = ["EXERCISES", "Exercise", "Failed", *EXERCISES]
+__all__ = ["EXERCISES", "PROBLEMS", "Exercise", "Failed", "verify", *EXERCISES]

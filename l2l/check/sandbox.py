@@ -1,6 +1,7 @@
 """A learner's code runs here: a function in a thread that can be stopped, with arguments of its own."""
 
 import ctypes
+import importlib
 import os
 import runpy
 import sys
@@ -22,20 +23,22 @@ NOT_THE_LEARNERS = ("<frozen ", *(f"{folder}{os.sep}" for folder in LIBRARIES)) 
 
 
 def from_file(text: str) -> Answer:
-    """Return the learner's function that "file.py:function" names.
+    """Return the function that "file.py:function" or "package.module:function" names.
 
     Raises:
-        ValueError: there is no such file or function, or the file raises.
+        ValueError: there is no such file, module or function, or it raises.
     """
     file, _, name = text.rpartition(":")
     if not file:
-        raise ValueError(f"the function must be given as file.py:function, got {text!r}")
+        raise ValueError(f"the function must be given as file.py:function or module:function, got {text!r}")
     path = Path(file).resolve()
-    if not path.is_file():
+    module = not path.is_file() and all(part.isidentifier() for part in file.split("."))
+    if not (module or path.is_file()):
         raise ValueError(f"there is no file {file}")
-    sys.path.insert(0, str(path.parent))  # as for `python file.py`; the function may import later, when it is called
+    folder = Path.cwd() if module else path.parent
+    sys.path.insert(0, str(folder))  # as for `python file.py`; the function may import later, when it is called
     try:
-        found = runpy.run_path(str(path))
+        found = vars(importlib.import_module(file)) if module else runpy.run_path(str(path))
     except (Exception, SystemExit) as error:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         place = f"{file}, line {lines[-1]}" if lines else file
