@@ -1,11 +1,15 @@
 """The built pages, as files and in a real browser. `make book` builds them; `make test` does so first."""
 
+import json
 import re
 from pathlib import Path
 from urllib.parse import urlencode
 
+import numpy as np
 import pytest
 import yaml
+
+from l2l.check.golden import GOLDEN
 
 ROOT = Path(__file__).resolve().parent.parent
 HTML = ROOT / "_build" / "html"
@@ -142,6 +146,27 @@ HOMES = {
     "few-shot": "book/01-few-shot",
     "Run.stored": "book/api",
 }
+HOMES |= dict.fromkeys(
+    (
+        "RuntimeError: element 0 of tensors does not require grad and does not have a grad_fn",
+        "RuntimeError: One of the differentiated Tensors appears to not have been used in the graph. "
+        "Set allow_unused=True if this is the desired behavior.",
+        "The differentiated Tensor at index 0 appears to not have been used in the graph.",
+        "TypeError: unsupported operand type(s) for *: 'float' and 'NoneType'",
+        "RuntimeError: One of the differentiated Tensors does not require grad",
+        "Trying to backward through the graph a second time (or directly access saved tensors after they have already "
+        "been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
+        "Specify retain_graph=True if you need to backward through the graph a second time or if you need to access "
+        "saved tensors after calling backward.",
+        "RuntimeError: a leaf Variable that requires grad is being used in an in-place operation.",
+        "one of the variables needed for gradient computation has been modified by an inplace operation",
+        "RuntimeError: vmap: called random operation while in randomness error mode.",
+        "the derivative for '_cudnn_rnn_backward' is not implemented.",
+        "UserWarning: The .grad attribute of a Tensor that is not a leaf Tensor is being accessed.",
+        "Using backward() with create_graph=True will create a reference cycle",
+    ),
+    "book/symptoms",
+)
 
 
 @pytest.mark.parametrize("words", HOMES)
@@ -152,3 +177,35 @@ def test_search_finds(browser, address, words):
     links = tab.locator("#search-results li > a").evaluate_all("all => all.map(link => link.pathname)")
     assert f"/{HOMES[words]}.html" in links[:5]
     tab.close()
+
+
+def test_a_pasted_gradient_is_compared_with_the_golden_vectors(browser):
+    """From disk, as a port to another language would use it: right, a known mistake, a multiple, and no gradient."""
+    problems = json.loads(GOLDEN.read_text(encoding="utf-8"))["problems"]
+    context = browser.new_context(offline=True)
+    tab = context.new_page()
+    tab.goto((HTML / "book" / "verify.html").as_uri())
+    for name, problem in problems.items():
+        tab.select_option("[name=problem]", name)
+        for i, stored in enumerate(problem["cases"]):
+            tab.select_option("[name=case]", str(i))
+            given = json.loads(tab.input_value("[name=given]"))
+            assert given == {key: stored[key] for key in ("theta", "batch", "alpha", "steps")}
+            sentence, wrong = next(iter(stored["mistakes"].items()))
+            flat = np.concatenate([np.ravel(g) for g in stored["gradient"].values()])
+            for answer, words in (
+                (stored["gradient"], "Right: relative deviation"),
+                (wrong, sentence),
+                ((3 * flat).tolist(), "It is the right gradient times 3.000."),
+                ((0 * flat).tolist(), "It is zero."),
+                (flat[1:].tolist(), f"must hold {len(flat)} numbers, got {len(flat) - 1}."),
+                ({"W1": stored["gradient"]["W1"]}, "The gradient lacks b1"),
+                ("three", "must hold finite numbers"),
+            ):
+                tab.fill("[name=gradient]", json.dumps(answer))
+                tab.click("form.verify button")
+                assert words in tab.text_content("form.verify [role=status]")
+    tab.fill("[name=gradient]", "W1 = 3")
+    tab.click("form.verify button")
+    assert "This is not JSON" in tab.text_content("form.verify [role=status]")
+    context.close()

@@ -291,6 +291,14 @@ def test_the_golden_file_is_what_its_program_writes():
         assert STORED[name]["loss"] == problem.loss_in_words
 
 
+def test_the_function_that_the_page_shows_passes(capsys):
+    page = Path(__file__).resolve().parent.parent / "book" / "verify.md"
+    [code] = re.findall(r"```python\n(import torch\n.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    names = {}
+    exec(code, names)
+    verify(names["meta_gradient"])
+
+
 PROGRAM = """
 import torch
 from test_conformance import LOSSES, loop
