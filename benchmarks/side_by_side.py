@@ -72,7 +72,7 @@ SIDES = {
     "with_higher": Side(
         title="higher",
         package="higher",
-        first_order=(("y_support))", "y_support), grad_callback=lambda g: [d.detach() for d in g])"),),
+        first_order=(("f(xs), ys))", "f(xs), ys), grad_callback=lambda g: [d.detach() for d in g])"),),
         mistake=((", copy_initial_weights=False)", ")"),),
         computes="none",
     ),
@@ -102,13 +102,13 @@ SIDES = {
     ),
 }
 SAID = {  # what a mistake computes, in words
-    "reversed": "the factors in the opposite order; right for one step",
-    "zero": "zeros, from one step on",
-    "first-order": "the first-order gradient",
-    "W1 alone": "zeros but for `W1`, with the module's own values in the place of the others",
-    "none": "nothing: `.grad` of θ stays `None`",
-    "carried on": "the gradient of tasks that each start where the one before ended",
-    "single": "the gradient in single precision",
+    "reversed": "the product in the opposite order",
+    "zero": "zeros",
+    "first-order": "first-order MAML",
+    "W1 alone": "zeros, but for `W1`",
+    "none": "`None` in `.grad` of θ",
+    "carried on": "that of tasks which start where the one before ended",
+    "single": "the same, in single precision",
     "another": "something else",
 }
 
@@ -303,15 +303,7 @@ def report(found: dict[str, dict], missing: dict[str, str]) -> str:
         "<!-- Written by make side-by-side. -->",
         "<!-- measured -->",
         *table(
-            [
-                "",
-                "version",
-                "lines of code",
-                "order",
-                "off `l2l.maml`",
-                "off finite differences",
-                "`check.meta_gradient`",
-            ],
+            ["with", "version", "lines", "order", "off `l2l.maml`", "off differences", "check"],
             (measured(name, side) for name, side in SIDES.items()),
         ),
         f"Relative deviations in float64, the largest on {len(list(problems()))} problems, ten for each of K = "
@@ -320,12 +312,12 @@ def report(found: dict[str, dict], missing: dict[str, str]) -> str:
         "",
         "<!-- first-order -->",
         *table(
-            ["", "what changes", "off `l2l.fomaml`"],
+            ["with", "what changes", "off `l2l.fomaml`"],
             ([side.title, shown(name, side.first_order), size(found[name]["first"])] for name, side in there),
         ),
         "<!-- mistakes -->",
         *table(
-            ["", "what changes", "what it computes"],
+            ["with", "what changes", "what it computes"],
             ([side.title, shown(name, side.mistake), SAID[found[name]["computes"]]] for name, side in there),
         ),
         "<!-- end -->",

@@ -55,22 +55,14 @@ def test_first_order_edit_gives_fomaml(name):
 
 def test_mistake_computes_what_the_page_says(name):
     assert side_by_side.computes(name) == SIDES[name].computes
-    if SIDES[name].computes != "single":
-        with pytest.raises(check.Failed):
-            check.meta_gradient(silent(name), seed=0)
-
-
-def silent(name):
-    """The mistake, with zeros for a gradient that isn't there."""
-    mistaken = load(name, SIDES[name].mistake)
-
-    def function(theta, **given):
-        try:
-            return mistaken(theta, **given)
-        except AttributeError:
-            return {k: torch.zeros_like(p) for k, p in theta.items()}
-
-    return lambda theta, batch, alpha, steps: function(theta, batch=batch, alpha=alpha, steps=steps)
+    try:
+        check.meta_gradient(load(name, SIDES[name].mistake), seed=0)
+        found = False
+    except (check.Failed, AttributeError):  # with higher there is no gradient to transpose
+        found = True
+    finally:
+        load(name)  # which sets JAX's precision again
+    assert found == (SIDES[name].computes != "single")
 
 
 def test_page_and_table_have_every_file():

@@ -1,4 +1,4 @@
-"""torch.autograd.grad: one graph for each task, from θ through all inner steps to the query loss."""
+"""torch.autograd.grad: for each task a graph from θ to its query loss."""
 
 import torch
 
@@ -12,13 +12,14 @@ def mse(p, x, y):
 def meta_gradient(theta, batch, alpha, steps):
     start = list(theta.values())
     mean = [torch.zeros_like(p) for p in start]
-    for x_support, y_support, x_query, y_query in zip(*batch[:4], strict=True):
+    for xs, ys, xq, yq in zip(*batch[:4], strict=True):
         phi = start
         for _ in range(steps):
-            # create_graph records the gradient's own computation; without it g would be a constant.
-            g = torch.autograd.grad(mse(phi, x_support, y_support), phi, create_graph=True)
-            phi = [p - alpha * d for p, d in zip(phi, g, strict=True)]  # new tensors: an in-place step would move θ
-        loss = mse(phi, x_query, y_query) / len(batch[0])
-        # Task by task, so that one graph is held at a time.
-        mean = [m + d for m, d in zip(mean, torch.autograd.grad(loss, start), strict=True)]
+            # Without create_graph these gradients would be constants.
+            g = torch.autograd.grad(mse(phi, xs, ys), phi, create_graph=True)
+            # New tensors: a step in place would move θ.
+            phi = [p - alpha * d for p, d in zip(phi, g, strict=True)]
+        # Task by task, so that only one graph is held at a time.
+        g = torch.autograd.grad(mse(phi, xq, yq) / len(batch[0]), start)
+        mean = [m + d for m, d in zip(mean, g, strict=True)]
     return dict(zip(theta, mean, strict=True))

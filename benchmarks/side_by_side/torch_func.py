@@ -1,4 +1,4 @@
-"""torch.func: a function of one task, differentiated by grad and mapped over tasks by vmap."""
+"""torch.func: a function of one task, under vmap for all and grad for line 10."""
 
 import torch
 from torch.func import grad, vmap
@@ -11,14 +11,15 @@ def mse(p, x, y):
 
 
 def meta_gradient(theta, batch, alpha, steps):
-    def after_adaptation(theta, x_support, y_support, x_query, y_query):
+    def after_adaptation(theta, xs, ys, xq, yq):
         phi = theta
         for _ in range(steps):
-            g = grad(mse)(phi, x_support, y_support)  # the outer grad differentiates through this one
+            g = grad(mse)(phi, xs, ys)  # differentiated by the outer grad
             phi = {name: p - alpha * g[name] for name, p in phi.items()}
-        return mse(phi, x_query, y_query)
+        return mse(phi, xq, yq)
 
-    def meta_loss(theta):  # every task starts from the same θ, so θ has no axis to map over
-        return vmap(after_adaptation, in_dims=(None, 0, 0, 0, 0))(theta, *batch[:4]).mean()
+    def meta_loss(theta):  # in_dims: all tasks start from the same θ
+        of_tasks = vmap(after_adaptation, in_dims=(None, 0, 0, 0, 0))
+        return of_tasks(theta, *batch[:4]).mean()
 
     return grad(meta_loss)(theta)

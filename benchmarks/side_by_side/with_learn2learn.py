@@ -1,4 +1,4 @@
-"""learn2learn: a wrapper around the module, of which every task takes a clone."""
+"""learn2learn: a wrapper around the module, cloned for every task."""
 
 from learn2learn.algorithms.maml import MAML
 from torch import nn
@@ -7,15 +7,15 @@ from torch.nn.functional import mse_loss
 
 def meta_gradient(theta, batch, alpha, steps):
     layers = [nn.Linear(*theta[W].shape) for W in ("W1", "W2", "W3")]
-    net = nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2]).to(theta["W1"])
-    parameters = list(net.parameters())
+    net = nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
+    parameters = list(net.to(theta["W1"]).parameters())
     for p, start in zip(parameters, theta.values(), strict=True):
-        p.data = start.detach().t().clone()  # nn.Linear keeps its weight as [out, in]; t() leaves a bias as it is
+        p.data = start.detach().t().clone()  # nn.Linear has W as [out, in]
     maml = MAML(net, lr=alpha)
-    for x_support, y_support, x_query, y_query in zip(*batch[:4], strict=True):
-        learner = maml.clone()  # adapt replaces parameters in place; the clone's are functions of θ
+    for xs, ys, xq, yq in zip(*batch[:4], strict=True):
+        learner = maml.clone()  # adapt changes what it is called on: not θ
         for _ in range(steps):
-            learner.adapt(mse_loss(learner(x_support), y_support))
-        loss = mse_loss(learner(x_query), y_query)
+            learner.adapt(mse_loss(learner(xs), ys))
+        loss = mse_loss(learner(xq), yq)
         (loss / len(batch[0])).backward()  # through the clone, to .grad of θ
     return {name: p.grad.t() for name, p in zip(theta, parameters, strict=True)}
