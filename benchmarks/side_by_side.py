@@ -224,11 +224,15 @@ def computes(name: str) -> str:
     return next((answer for answer, expected in answers.items() if deviation(got, expected) < TOLERANCE), "another")
 
 
+def first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
+
+
 def passes(exercise: check.Exercise, function: Callable) -> str:
     try:
         exercise(function, seed=0)
     except check.Failed as error:
-        return str(error).split("\n")[0]
+        return first_line(error)
     return "passes"
 
 
@@ -292,7 +296,7 @@ def report(found: dict[str, dict], missing: dict[str, str]) -> str:
 
     def measured(name: str, side: Side) -> list:
         if name in missing:
-            return [side.title, "does not import here", lines_of_code(name), missing[name], "", "", ""]
+            return [side.title, missing[name], lines_of_code(name), "", "", "", ""]
         about = found[name]
         order = "second" if about["maml"] < TOLERANCE else "first" if about["fomaml"] < TOLERANCE else "neither"
         off = [size(about[what]) for what in ("maml", "differences")]
@@ -332,18 +336,23 @@ def main() -> int:
         try:
             load(name)
         except ImportError as error:
-            missing[name] = str(error).split("\n")[0]
+            missing[name] = f"does not import here: {first_line(error)}"
             continue
         print(f"{name}:")
-        found[name] = examine(name)
+        try:
+            found[name] = examine(name)
+        except Exception as error:
+            missing[name] = f"raises {type(error).__name__}: {first_line(error)}"
+            failed.append(f"{name} {missing[name]}")
+            continue
         failed += failures(name, found[name])
     if not apart(found) < TOLERANCE:
         failed.append(f"two files differ by {apart(found):.1e}")
     text = report(found, missing)
     (HERE / "side_by_side.md").write_text(text, encoding="utf-8")
     print(text)
-    for name, error in missing.items():
-        print(f"{name}: does not import here: {error}")
+    for name, said in missing.items():
+        print(f"{name} {said}")
     for said in failed:
         print(f"FAILED {said}")
     return 1 if failed else 0

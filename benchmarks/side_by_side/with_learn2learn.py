@@ -13,7 +13,7 @@ def meta_gradient(theta, batch, alpha, steps):
         p.data = start.detach().t().clone()  # nn.Linear has W as [out, in]
     maml = MAML(net, lr=alpha)
     for xs, ys, xq, yq in zip(*batch[:4], strict=True):
-        learner = maml.clone()  # adapt changes what it is called on: not θ
+        learner = maml.clone()  # adapt moves what it is called on, so not net
         for _ in range(steps):
             learner.adapt(mse_loss(learner(xs), ys))
         loss = mse_loss(learner(xq), yq)
