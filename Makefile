@@ -9,7 +9,7 @@ ARGS ?=
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book pdf test elsewhere notebooks figures paper bench serve lint links set-repository clean
+.PHONY: help book pdf test elsewhere notebooks figures paper bench side-by-side serve lint links set-repository clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -52,6 +52,14 @@ bench: ## measure speed against JAX, learn2learn, higher and TorchOpt (half an h
 	test -d .venv-bench || $(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt --editable .
 	.venv-bench/bin/python benchmarks/bench.py
+
+side-by-side: ## compare line 10 in numpy, PyTorch, JAX, higher, learn2learn and TorchOpt
+	test -d .venv-bench || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt --editable .
+	.venv-bench/bin/python -m pip download --quiet --no-deps --no-binary :all: --no-build-isolation --dest .venv-bench learn2learn==0.2.0
+	tar -xzf .venv-bench/learn2learn-0.2.0.tar.gz -C .venv-bench  # it does not build; its MAML is pure Python
+	.venv-bench/bin/python benchmarks/side_by_side.py
+	.venv-bench/bin/python -m pytest tests/test_side_by_side.py
 
 serve: book ## serve the built pages at http://localhost:8000
 	$(BIN)/python -m http.server --directory _build/html 8000
