@@ -59,7 +59,7 @@ side-by-side: ## compare line 10 in numpy, PyTorch, JAX, higher, learn2learn and
 	.venv-bench/bin/python -m pip download --quiet --no-deps --no-binary :all: --no-build-isolation --dest .venv-bench learn2learn==0.2.0
 	tar -xzf .venv-bench/learn2learn-0.2.0.tar.gz -C .venv-bench  # it does not build; its MAML is pure Python
 	.venv-bench/bin/python benchmarks/side_by_side.py
-	.venv-bench/bin/python -m pytest tests/test_side_by_side.py
+	.venv-bench/bin/python -m pytest tests/test_side_by_side.py tests/test_conformance.py
 
 serve: book ## serve the built pages at http://localhost:8000
 	$(BIN)/python -m http.server --directory _build/html 8000

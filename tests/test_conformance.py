@@ -42,7 +42,17 @@ LOSSES = {
 }
 
 
-def loop(loss, *, create_graph=True, swap=False, steps_of=lambda steps: steps, tasks=None, total=False, turn=None):
+def loop(
+    loss,
+    *,
+    create_graph=True,
+    swap=False,
+    steps_of=lambda steps: steps,
+    tasks=None,
+    total=False,
+    turn=None,
+    unused=False,
+):
     """MAML as most people write it, and as they get it wrong."""
 
     def meta_gradient(theta, batch, alpha, steps):
@@ -52,11 +62,18 @@ def loop(loss, *, create_graph=True, swap=False, steps_of=lambda steps: steps, t
                 xs, ys, xq, yq = xq, yq, xs, ys
             phi = theta
             for _ in range(steps_of(steps)):
-                grads = torch.autograd.grad(loss(phi, xs, ys), list(phi.values()), create_graph=create_graph)
+                grads = torch.autograd.grad(
+                    loss(phi, xs, ys),
+                    list(phi.values()),
+                    create_graph=create_graph,
+                    allow_unused=unused,
+                    materialize_grads=unused,
+                )
                 phi = {name: p - alpha * g for (name, p), g in zip(phi.items(), grads, strict=True)}
             losses.append(loss(phi, xq, yq))
         outer = sum(losses) if total else sum(losses) / len(losses)
-        grads = dict(zip(theta, torch.autograd.grad(outer, list(theta.values())), strict=True))
+        grads = torch.autograd.grad(outer, list(theta.values()), allow_unused=unused, materialize_grads=unused)
+        grads = dict(zip(theta, grads, strict=True))
         return grads | {turn: grads[turn].T} if turn else grads
 
     return meta_gradient
@@ -185,6 +202,11 @@ def halves(theta, x, y):
     return ((outputs(theta, x, torch.tanh) - y) ** 2).sum(-1).mean()
 
 
+def forgotten(*names):
+    """Some parameters are taken from elsewhere."""
+    return loop(lambda theta, x, y: LOSSES["relu"](theta | {n: theta[n].detach() for n in names}, x, y), unused=True)
+
+
 WRONG = [
     ("relu", loop(LOSSES["relu"], create_graph=False), "It is the first-order gradient"),
     ("tanh", loop(LOSSES["tanh"], create_graph=False), "It is the first-order gradient"),
@@ -211,6 +233,8 @@ WRONG = [
         loop(lambda t, x, y: LOSSES["relu"]({n: p * (n[0] == "W") for n, p in t.items()}, x, y)),
         "The biases look left out.",
     ),
+    ("relu", forgotten("W3", "b3"), "The gradient by W3, b3 is zero in every case: nothing leads"),
+    ("tanh", lambda theta, batch, alpha, steps: [-p.grad for p in theta.values()], "Is a gradient None? Then nothing"),
     ("relu", lambda theta, batch, alpha, steps: [torch.zeros_like(p) for p in theta.values()], "It is zero in every"),
     ("relu", lambda theta, batch, alpha, steps: [p.grad for p in theta.values()], "must be a tensor of shape [1, 5]"),
 ]

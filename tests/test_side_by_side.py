@@ -43,7 +43,7 @@ def test_gradient_is_exact(name, steps):
 
 
 def test_check_of_the_exercise_passes(name, capsys):
-    check.meta_gradient(load(name), seed=0)
+    check.verify(load(name), seed=0)
     assert "right in 5 of 5" in capsys.readouterr().out
 
 
@@ -56,7 +56,7 @@ def test_first_order_edit_gives_fomaml(name):
 def test_mistake_computes_what_the_page_says(name):
     assert side_by_side.computes(name) == SIDES[name].computes
     try:
-        check.meta_gradient(load(name, SIDES[name].mistake), seed=0)
+        check.verify(load(name, SIDES[name].mistake), seed=0)
         found = False
     except (check.Failed, AttributeError):  # with higher there is no gradient to transpose
         found = True

@@ -37,10 +37,27 @@ def diagnosis(
         kink = " If these are finite differences, a kink of relu may lie within the step h: try a smaller one."
         return "It is close, but off by more than rounding." + (kink if "theta" in cases[0] else "")
     wrong = [not equals(answer, right) for answer, right in zip(answers, expected, strict=True)]
+    if names := unreached(cases, answers, expected):
+        return f"The gradient by {', '.join(names)} is zero in every case: nothing leads from the loss back to there."
     if not all(wrong) and wrong == [case.get("steps") != 1 for case in cases]:
         return "It is right where steps is 1, and wrong from the second step on."
     smallest = f" Try the smallest case by hand{': one task, one step' if 'batch' in cases[0] else ''}."
     return "It is none of the mistakes that this check knows." + smallest
+
+
+def unreached(cases: list[dict], answers: list[Tensor], expected: list[Tensor]) -> list[str]:
+    """Names of the parameters by which the answer, a gradient, is zero in every case, and should not be."""
+    theta = cases[0].get("theta")
+    sizes = [p.numel() for p in theta.values()] if isinstance(theta, dict) else []
+    if sum(sizes) != len(answers[0]):
+        return []
+
+    def reached(vectors: list[Tensor]) -> list[bool]:
+        parts = zip(*(vector.split(sizes) for vector in vectors), strict=True)
+        return [any(part.any() for part in of_one) for of_one in parts]
+
+    both = zip(theta, reached(answers), reached(expected), strict=True)
+    return [name for name, found, wanted in both if wanted and not found]
 
 
 def factor(answers: list[Tensor], others: Iterable[Tensor]) -> float | None:

@@ -119,6 +119,11 @@ def _known(error: BaseException, given: dict) -> str:
             "\n  A graph is gone after its first use. One that is used again needs retain_graph=True, or "
             "create_graph=True where the derivative itself is to be differentiated."
         )
+    if "'NoneType'" in message and "theta" in given:
+        return (
+            "\n  Is a gradient None? Then nothing leads from the loss back to there: does the inner loop start from a copy, "
+            "such as higher makes unless copy_initial_weights=False?"
+        )
     return f"\n  It was called as f({', '.join(given)})." if isinstance(error, TypeError) else ""
 
 
