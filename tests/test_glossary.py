@@ -72,7 +72,8 @@ def test_previews_are_read_from_the_files(tmp_path):
     link = '<a class="reference internal" href="b.html#{}">it</a>'
     (tmp_path / "a.html").write_text(f"<article>{''.join(map(link.format, 'txsg'))}</article>")
     (tmp_path / "b.html").write_text(
-        '<article><dl><dt id="t">task<a class="headerlink" href="#t">#</a></dt><dd><p id="p">One <a href="c">function</a>.</p></dd></dl>'
+        '<article><dl><dt id="t">task<a class="headerlink" href="#t">#</a></dt>'
+        '<dd><p id="p">One <a href="c">function</a>.</p></dd></dl>'
         '<table><tr><td><span id="x">θ</span></td><td>start</td><td>dict</td></tr></table>'
         '<section><span id="s"></span><h2>Two</h2><p>First.</p><p>Second.</p></section></article>'
     )
@@ -90,7 +91,7 @@ def test_previews_are_read_from_the_files(tmp_path):
 
 
 PREVIEW = "#l2l-preview"
-IDS = "() => [...document.querySelectorAll('[id]')].filter(part => !part.closest('mjx-container, svg')).map(part => part.id)"
+IDS = "() => [...document.querySelectorAll('[id]')].map(part => part.id)"
 
 
 @pytest.fixture
@@ -127,10 +128,10 @@ def test_pointer(disk):
     tab.keyboard.press("Escape")
     assert tab.locator(PREVIEW).count() == 0
     assert link.get_attribute("aria-describedby") is None
-    tab.locator("h1").hover()
+    tab.locator("article h1").hover()
     link.hover()
     tab.locator(PREVIEW).wait_for()
-    tab.locator("h1").hover()
+    tab.locator("article h1").hover()
     assert tab.locator(PREVIEW).count() == 0
 
 
@@ -141,7 +142,7 @@ def test_keyboard(disk):
     link.focus()
     tab.locator(PREVIEW).wait_for()
     assert "new tasks" in tab.locator(PREVIEW).inner_text()
-    tab.locator("h1").hover()
+    tab.locator("article h1").hover()
     assert tab.locator(PREVIEW).is_visible()  # as long as the focus is there
     tab.keyboard.press("Escape")
     assert tab.locator(PREVIEW).count() == 0
@@ -149,6 +150,7 @@ def test_keyboard(disk):
     tab.keyboard.press("Shift+Tab")
     assert tab.locator(PREVIEW).count() == 1  # the term before it
     tab.keyboard.press("Tab")
+    tab.locator(PREVIEW).wait_for()
     assert "new tasks" in tab.locator(PREVIEW).inner_text()
 
 
@@ -158,20 +160,18 @@ def test_keyboard(disk):
         ("11-relatives", "#equation-eq-pattern", 1),
         ("glossary", "notation.html#symbol-lambda-max", 3),
         ("glossary", "02-bilevel.html#alg-maml", 0),
-        ("08-step-length", "#fig-forest", 1),
+        ("08-step-length", "#fig-forest", 0),
         ("08-step-length", "03-line-10.html#exact-relu", 0),
         ("05-fomaml", "references.html#id3", 0),
     ],
 )
-@pytest.mark.parametrize(
-    ("width", "scheme"), [("phone", "dark"), ("desktop", "light"), ("phone", "light"), ("desktop", "dark")]
-)
+@pytest.mark.parametrize(("width", "scheme"), [("phone", "dark"), ("desktop", "light")])
 def test_preview_is_typeset_readable_and_accessible(disk, page, target, formulas, width, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     tab = disk(page, width, scheme)
     before = sorted(tab.evaluate(IDS))
-    link = tab.locator(f"article a[href='{target}']").first
-    link.hover()
+    tab.keyboard.press("Tab")  # so that the focus is seen
+    tab.locator(f"article a.internal[href='{target}']").first.focus()
     tab.locator(PREVIEW).wait_for()
     if formulas:
         tab.wait_for_selector(f"{PREVIEW} mjx-container")
@@ -196,7 +196,7 @@ def test_preview_is_typeset_readable_and_accessible(disk, page, target, formulas
 def test_every_formula_in_a_preview_can_be_typeset(disk):
     errors = """async () => {
         const all = document.createElement("div");
-        for (const html of Object.values(window.l2lPreviews)) all.insertAdjacentHTML("beforeend", html.replace(/<img[^>]*>/g, ""));
+        all.innerHTML = Object.values(window.l2lPreviews).join("").replace(/<img[^>]*>/g, "");
         document.querySelector("article").append(all);
         await MathJax.typesetPromise([all]);
         return [all.querySelectorAll("mjx-container").length, all.querySelectorAll("mjx-merror").length];
