@@ -1,5 +1,5 @@
-"""Previews of what the pages refer to: when a build ends, the targets of all links are cut out of the built pages and
-written into one script, from which `previews.js` shows them. They come from the files, as a build may write one page."""
+"""When a build ends, the targets of all links are cut out of the built pages and written into one script, from which
+`previews.js` shows them beside the links. They come from the files, since a build may have written one page only."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,6 @@ def cut(target: Tag) -> str:
     """The HTML to show for an element: all of something small, the beginning of something long."""
     if target.name == "span" and not target.text.strip():  # where a label is
         target = target.parent
-    kinds = target.get("class", ())
     parts = [target] if target.css.match(WHOLE) else []
     if row := target.find_parent("tr"):
         parts = row.find_all("td", limit=2)
@@ -27,7 +26,7 @@ def cut(target: Tag) -> str:
         parts = [target, *target.find_next_sibling("dd").find_all("p", recursive=False, limit=2)]
     elif target.name == "section":
         parts = [target.find(["h1", "h2", "h3"]), target.find("p", recursive=False) or ""]
-    elif "exercise" in kinds or "citation" in kinds:
+    elif target.css.match(".exercise, .citation"):
         parts = target.find_all("p", limit=2)
     fragment = BeautifulSoup("".join(map(str, parts)), "html.parser")
     for tag in fragment.select(".headerlink, script, button"):
