@@ -80,7 +80,7 @@ def test_without_a_name_it_lists_the_exercises(capsys):
     [
         (["hessian", "answers.py:my_adapt"], "hessian_vector_product, unrolled_product, meta_gradient"),
         (["adapt"], "needs a function, such as answers.py:my_adapt"),
-        (["adapt", "answers.py"], "must be given as file.py:function, got 'answers.py'"),
+        (["adapt", "answers.py"], "must be given as file.py:function or module:function, got 'answers.py'"),
         (["adapt", ":my_adapt"], "must be given as file.py:function"),
         (["adapt", "absent.py:my_adapt"], "there is no file absent.py"),
         (["adapt", ".:my_adapt"], "there is no file ."),

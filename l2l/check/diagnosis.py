@@ -48,9 +48,9 @@ def diagnosis(
 def unreached(cases: list[dict], answers: list[Tensor], expected: list[Tensor]) -> list[str]:
     """Names of the parameters by which the answer, a gradient, is zero in every case, and should not be."""
     theta = cases[0].get("theta")
-    sizes = [p.numel() for p in theta.values()] if isinstance(theta, dict) else []
-    if sum(sizes) != len(answers[0]):
+    if not isinstance(theta, dict) or sum(p.numel() for p in theta.values()) != len(answers[0]):
         return []
+    sizes = [p.numel() for p in theta.values()]
 
     def reached(vectors: list[Tensor]) -> list[bool]:
         parts = zip(*(vector.split(sizes) for vector in vectors), strict=True)

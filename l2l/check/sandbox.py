@@ -32,7 +32,7 @@ def from_file(text: str) -> Answer:
     if not file:
         raise ValueError(f"the function must be given as file.py:function or module:function, got {text!r}")
     path = Path(file).resolve()
-    module = not path.is_file() and all(part.isidentifier() for part in file.split("."))
+    module = not file.endswith(".py") and all(part.isidentifier() for part in file.split("."))
     if not (module or path.is_file()):
         raise ValueError(f"there is no file {file}")
     folder = Path.cwd() if module else path.parent
@@ -121,8 +121,8 @@ def _known(error: BaseException, given: dict) -> str:
         )
     if "'NoneType'" in message and "theta" in given:
         return (
-            "\n  Is a gradient None? Then nothing leads from the loss back to there: does the inner loop start from a copy, "
-            "such as higher makes unless copy_initial_weights=False?"
+            "\n  Is a gradient None? Then nothing leads from the loss back to there: does the inner loop start from a "
+            "copy, such as higher makes unless copy_initial_weights=False?"
         )
     return f"\n  It was called as f({', '.join(given)})." if isinstance(error, TypeError) else ""
 
