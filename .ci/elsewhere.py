@@ -27,7 +27,7 @@ from nbclient import NotebookClient
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-TESTS = [f"tests/test_{name}.py" for name in ("train", "evaluate", "methods", "graph", "adam")]
+TESTS = [f"tests/test_{name}.py" for name in ("train", "evaluate", "methods", "graph", "adam", "symptoms")]
 """Tests of the library that train, or compare what training uses."""
 
 
