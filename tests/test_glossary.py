@@ -188,7 +188,7 @@ def test_preview_is_typeset_readable_and_accessible(disk, page, target, formulas
     assert tab.evaluate("document.documentElement.scrollWidth") <= WIDTHS[width][0]
     tab.screenshot(path=SCREENSHOTS / f"preview-{page}-{target.split('#')[1]}-{width}-{scheme}.png")
     tab.evaluate(axe.axe_script)
-    tab.evaluate(AXE)
+    tab.evaluate(AXE.replace("axe.run({", "axe.run('#l2l-preview', {"))  # the page has a test of its own
     assert tab.evaluate("window.found") == []
     assert tab.locator(PREVIEW).is_visible()
 
