@@ -64,6 +64,8 @@ def _tensor(label: str, value: object, like: object, shape: list[int] | None = N
         if value is None:
             whole = label.endswith("answer")
             hint = " Is there a return at its end?" if whole else " Did a .detach() or .data keep its gradient from it?"
+        elif tensor is not None and len(shape) == 2 and list(tensor.shape) == shape[::-1]:
+            hint = " Is it transposed? W is [in, out], where torch.nn.Linear keeps [out, in]."
         raise Failed(f"{label} must be {_wanted(like)}, got {kind(value)}.{hint}")
     return tensor if hasattr(value, "dtype") and tensor.is_floating_point() else tensor.double()
 
