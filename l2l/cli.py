@@ -270,5 +270,5 @@ def main(argv: list[str] | None = None) -> int:
         return BAD_INPUT
     except KeyboardInterrupt:
         resumable = args.command == "train" and args.out
-        note("l2l: interrupted" + ("; --resume continues" if resumable else ""))
+        note("l2l: interrupted" + (f"; --resume continues from {args.out}" if resumable else ""))
         return INTERRUPTED

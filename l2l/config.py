@@ -126,7 +126,9 @@ class TrainConfig:
         if self.network is None:
             MLP(self.sizes)
         elif not isinstance(self.network, MLP | Network):
-            raise TypeError(f"network must be an MLP or a Network, got {self.network!r}")
+            raise TypeError(
+                f"network must be an MLP or a Network, got {_shown(self.network)}; from_module makes one of a module"
+            )
         elif self.sizes != type(self).sizes:
             raise ValueError(f"sizes must be left out where a network is given, got {self.sizes}")
 
@@ -165,6 +167,11 @@ class TrainConfig:
         for name in ("method", "loss", "optimizer", "network"):
             about[name] = None if about[name] is None else part_name(about[name])
         return about | ({"network": vars(self.network)} if isinstance(self.network, MLP) else {})
+
+
+def _shown(value: object) -> str:
+    """A value in an error's line: of an object whose own words take several, its class."""
+    return repr(value) if "\n" not in repr(value) else f"an object of class {type(value).__name__}"
 
 
 def _takes_two(function: Callable) -> bool:

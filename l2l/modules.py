@@ -33,7 +33,10 @@ def from_module(make: Callable[[], nn.Module], *, batch_norm: str | None = None)
     Source: `torch.func.functional_call`.
     """
     if isinstance(make, nn.Module):
-        raise TypeError(f"make must make a module each time it is called, got a module itself; write lambda: {make}")
+        raise TypeError(
+            f"make must make a module each time it is called, got a module itself: give its class, or "
+            f"a function that makes a {type(make).__name__}"
+        )
     module = _made(make, 0)
     normalised = [name for name, m in module.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     modes = " or ".join(f'"{mode}" ({meaning})' for mode, meaning in BATCH_NORM.items())

@@ -163,6 +163,10 @@ def plot_adaptation_curves(
     Raises:
         TypeError, ValueError: something else than such arrays, or another error.
     """
+    if not isinstance(curves, Mapping):
+        raise TypeError(f"curves must map methods to curves, such as {{'maml': curve}}, got a {type(curves).__name__}")
+    if not isinstance(loss, str):
+        raise TypeError(f"loss must be a name, for the axis, got a {type(loss).__name__}")
     if error not in ("support", "query"):
         raise ValueError(f"error must be support or query, got {error!r}")
     for method, curve in curves.items():

@@ -100,6 +100,8 @@ def train(
     """
     if resume and out is None:
         raise ValueError("resume=True needs out, the file to resume from")
+    if resume and overwrite:
+        raise ValueError("resume continues what out holds and overwrite replaces it: choose one")
     if not (str(device) == "cpu" or (str(device).startswith("cuda") and torch.cuda.is_available())):
         raise ValueError(f"device must be cpu, or cuda where there is a GPU, got {device!r}")
     if isinstance(task_family, type) or not callable(getattr(task_family, "sample", None)):

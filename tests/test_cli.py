@@ -216,7 +216,7 @@ def test_ctrl_c_saves_and_resume_finishes(tmp_path):
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate()
     assert process.returncode == 130
-    assert "interrupted; --resume continues" in stderr
+    assert "interrupted; --resume continues from " in stderr
     assert "Traceback" not in stderr
     assert 0 < Run.load(out).iteration < 3000
     done = cli("evaluate", out, "--tasks", "20")

@@ -180,7 +180,7 @@ def test_an_interrupt_keeps_a_checkpoint_and_is_told_once(tmp_path):
     os.killpg(process.pid, signal.SIGINT)
     status, said, output = ended(process)
     assert status != 0
-    assert said == ["l2l: interrupted; --resume continues"], output
+    assert said == ["l2l: interrupted; --resume continues from run.safetensors"], output
     assert 0 < l2l.Run.load(tmp_path / "run.safetensors").iteration < 4999
 
 

@@ -82,6 +82,10 @@ def test_what_is_no_curve_is_refused(ax):
     for curves in ([errors, errors], (errors, errors), [Curve(errors, errors)], errors[0]):
         with pytest.raises(TypeError, match="curves must hold a Curve or an array"):
             plot_adaptation_curves({"maml": curves}, ax)
+    with pytest.raises(TypeError, match="curves must map methods to curves, .* got a Curve"):
+        plot_adaptation_curves(Curve(errors, errors), ax)
+    with pytest.raises(TypeError, match="loss must be a name, for the axis, got a function"):
+        plot_adaptation_curves({"maml": errors}, ax, loss=lambda outputs, y: 0)
     with pytest.raises(ValueError, match="error must be support or query"):
         plot_adaptation_curves({"maml": errors}, ax, error="test")
 

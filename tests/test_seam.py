@@ -361,6 +361,12 @@ def test_modules_that_are_no_functions_are_refused(make, mode, error, message):
         l2l.from_module(make, batch_norm=mode)
 
 
+def test_a_module_in_place_of_a_network_is_told_in_one_line():
+    with pytest.raises(TypeError, match="class Sequential; from_module makes one of a module") as refused:
+        l2l.TrainConfig(network=tanh_module())
+    assert "\n" not in str(refused.value)
+
+
 def test_momentum_is_that_of_torch():
     config = l2l.TrainConfig(**QUICK | {"optimizer": momentum, "seeds": (5,), "dtype": "float64"}, iterations=30)
     theta = config.initial_parameters(5)

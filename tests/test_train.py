@@ -341,6 +341,8 @@ def test_resume_needs_the_same_config(tmp_path):
         train(replace(SMALL, seeds=(1,)), out=out, resume=True)
     with pytest.raises(ValueError, match="its phase is"):
         train(SMALL, SineTasks(phase=(0, 1)), out=out, resume=True)
+    with pytest.raises(ValueError, match="choose one"):
+        train(TrainConfig(iterations=1), out=tmp_path / "run.safetensors", resume=True, overwrite=True)
     with pytest.raises(ValueError, match="resume=True needs out"):
         train(SMALL, resume=True)
 
