@@ -60,6 +60,14 @@ class Blobs:
         return l2l.Batch(x[:, :shots], labels[:, :shots], x[:, shots:], labels[:, shots:])
 
 
+class NarrowBlobs(Blobs):
+    """With labels in half as many bits as torch's cross-entropy takes."""
+
+    def sample(self, *args, **settings):
+        batch = super().sample(*args, **settings)
+        return batch._replace(y_support=batch.y_support.int(), y_query=batch.y_query.int())
+
+
 # ----------------------------------------------------------------------------------------- networks and optimisers
 def tanh_module():
     return nn.Sequential(nn.Linear(1, 40), nn.Tanh(), nn.Linear(40, 40), nn.Tanh(), nn.Linear(40, 1))
@@ -464,6 +472,11 @@ UNFIT = {  # settings, family, and what is said of them
     "a class for a family": ({}, l2l.SineTasks, "an object with a method sample"),
     "no family": ({}, 3, "an object with a method sample"),
     "labels beyond the outputs": ({"network": l2l.MLP((2, 3, 2)), "loss": "cross_entropy"}, Blobs(), "must be below 2"),
+    "labels of another dtype": (
+        {"network": l2l.MLP((2, 3, 3)), "loss": "cross_entropy"},
+        NarrowBlobs(),
+        "labels must be int64, got int32",
+    ),
     "no state after an update": (optimiser(nothing, lambda t, g, s, r: t - r * g), drawn(), "update of own must give"),
     "a state that grows": (optimiser(nothing, lambda t, g, s, r: (t - r * g, (g,))), drawn(), "keep shapes and dtypes"),
     "a bare tensor as state": (optimiser(torch.zeros_like, lambda t, g, s, r: (t, s)), drawn(), "a tuple of tensors"),

@@ -16,6 +16,7 @@ from l2l.methods import MetaGrad, Rate, initial_gradient_norm
 from l2l.net import Params, flatten, unflatten
 from l2l.tasks import TRAIN, Batch, TaskFamily, stream, tensors_of
 
+IGNORED = -100  # a label that torch's cross-entropy leaves out
 Sample = Callable[[int, torch.Generator], tuple[Tensor, ...]]  # (updates, generator) -> fields [updates, T, …]
 
 
@@ -157,11 +158,12 @@ def check_parts(config: TrainConfig, x: Tensor, y: Tensor) -> None:
 def _check_loss(config: TrainConfig, phi: Params, x: Tensor, y: Tensor) -> None:
     _, network, loss, _ = config.parts
     outputs = network.apply(phi, x)
-    labels = config.loss == "cross_entropy" and not y.is_floating_point()
-    if labels and y.max() >= outputs.shape[-1]:
-        raise ValueError(
-            f"labels must be below {outputs.shape[-1]}, the number of the network's outputs, got {int(y.max())}"
-        )
+    if config.loss == "cross_entropy" and y[0].shape != outputs.shape:  # else they are probabilities
+        if y.dtype != torch.int64:
+            raise TypeError(f"labels must be int64, got {str(y.dtype).removeprefix('torch.')}")
+        classes = outputs.shape[-1]
+        if len(out := y[(y < 0) & (y != IGNORED) | (y >= classes)]):
+            raise ValueError(f"labels must be below {classes}, the number of the network's outputs, got {int(out[0])}")
     value = loss(phi, x, y[0])
     if not isinstance(value, Tensor) or value.shape != ():
         found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
