@@ -100,7 +100,7 @@ def test_the_registry_holds_every_exercise_of_the_chapters():
     named = {name: v for module in modules for name, v in vars(module).items() if isinstance(v, check.Exercise)}
     assert {name: getattr(check, name) for name in EXERCISES} == EXERCISES == named
     assert all(exercise.name == name for name, exercise in named.items())
-    assert {"EXERCISES", "Exercise", "Failed", *EXERCISES} == set(check.__all__)
+    assert {"EXERCISES", "PROBLEMS", "Exercise", "Failed", "verify", *EXERCISES} == set(check.__all__)
 
 
 @pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
