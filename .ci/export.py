@@ -6,7 +6,6 @@ notebook in `notebooks/`, with every exercise as an empty cell and its solution 
 """
 
 import ast
-import copy
 import re
 import sys
 import tomllib
@@ -65,10 +64,6 @@ class Directive:
     body: str
 
 
-def text_of(cell: NotebookNode) -> str:
-    return "".join(cell["source"])
-
-
 def blocks(text: str) -> Iterator[Directive | tuple[str, str]]:
     """The blocks of a cell, in order: directives, and (kind, lines) of everything else."""
     lines = text.splitlines()
@@ -105,7 +100,7 @@ def survey() -> Book:
         for cell in nbformat.read(path, 4).cells:
             if figure := cell.metadata.get("mystnb", {}).get("figure"):
                 number("Figure", figure.get("name", ""))
-            for block in blocks(text_of(cell)) if cell.cell_type == "markdown" else ():
+            for block in blocks(cell.source) if cell.cell_type == "markdown" else ():
                 if isinstance(block, Directive):
                     if block.name == "exercise":
                         number("exercise", block.label)
@@ -207,7 +202,7 @@ class Export:
         notebook, solution = nbformat.read(self.path, 4), None
         yield code(SETUP.format(url=URL), "set-up", hidden=True)
         for cell in notebook.cells[1:]:  # the first is the set-up
-            text = text_of(cell)
+            text = cell.source
             if cell.cell_type == "code":
                 if "time.perf_counter() - began" in text or checks_only(text):
                     continue
@@ -249,7 +244,7 @@ class Export:
             yield new_markdown_cell(fold, id=identity[:64])
 
     def code_cell(self, cell: NotebookNode) -> Iterator[NotebookNode]:
-        tags, text = set(cell.metadata.get("tags", ())), text_of(cell)
+        tags, text = set(cell.metadata.get("tags", ())), cell.source
         figure = cell.metadata.get("mystnb", {}).get("figure")
         hidden = bool(tags & {"hide-input", "remove-input", "remove-cell"})
         what = "Draws the figure" if figure else "Computes what the text says" if "Markdown(" in text else "Plumbing"
@@ -263,7 +258,7 @@ class Export:
     def notebook(self) -> NotebookNode:
         made = nbformat.v4.new_notebook(cells=list(self.cells()))
         given = nbformat.read(self.path, 4).metadata
-        made.metadata = copy.deepcopy({key: given[key] for key in ("kernelspec", "language_info") if key in given})
+        made.metadata = {key: given[key] for key in ("kernelspec", "language_info") if key in given}
         nbformat.validate(made)
         return made
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from l2l.check.answers import deviation, numbers
 from l2l.check.cases import CASES, seeded
 from l2l.check.conformance import PROBLEMS, Problem
 from l2l.check.golden import GOLDEN
@@ -47,26 +48,21 @@ def by_differences(loss: Loss, theta: Params, batch: tuple, alpha: float, steps:
     return torch.stack(slopes).detach()
 
 
-def relative(a: Tensor, b: Tensor) -> float:
-    return ((a - b).norm() / b.norm()).item()
-
-
 def case(problem: Problem, i: int, generator: torch.Generator) -> dict:
     """One case, with its gradient and those of the mistakes."""
     given = problem.case(i, generator)
     exact = maml_gradient(**given, loss=problem.loss)
-    others = {
-        "product": chain(lambda points: points[::-1], problem.loss)(**given),
-        "differences": by_differences(problem.loss, **given),
-    }
-    for name, other in others.items():
-        if (off := relative(other.detach(), flatten(exact).detach())) > {"product": 1e-12, "differences": 1e-7}[name]:
-            raise ValueError(f"case {i} of {problem.network}: the {name} differ by {off:.1e}")
+    right = numbers(exact)
+    for name, other, most in (
+        ("product differs", chain(lambda points: points[::-1], problem.loss)(**given), 1e-12),
+        ("differences differ", by_differences(problem.loss, **given), 1e-7),
+    ):
+        if (off := deviation(numbers(other), right)) > most:
+            raise ValueError(f"case {i} of {problem.network}: the {name} by {off:.1e}")
     mistakes = {}
     for sentence, mistaken in problem.exercise().mistakes.items():
-        answer = mistaken(**given)
-        vector = (flatten(answer) if isinstance(answer, dict) else answer).detach()
-        if relative(vector, flatten(exact).detach()) > 1e-3:  # else it is none here, as with a single step
+        vector = numbers(mistaken(**given))
+        if deviation(vector, right) > 1e-3:  # else it is none here, as with a single step
             mistakes[sentence] = [float(f"{value:.{DIGITS}g}") for value in vector.tolist()]
     return {
         "theta": {name: p.tolist() for name, p in given["theta"].items()},

@@ -248,14 +248,20 @@ def verdict(checked: Callable[[], None]) -> int:
     return 0
 
 
+COMMANDS: dict[str, Callable] = {
+    "train": run_train,
+    "evaluate": run_evaluate,
+    "check": run_check,
+    "verify": run_verify,
+}
+
+
 def main(argv: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper) and there(sys.stdout):
         sys.stdout.reconfigure(errors="replace")  # a terminal without ± is no reason to fail
     args = parser().parse_args(argv)
     try:
-        status = {"train": run_train, "evaluate": run_evaluate, "check": run_check, "verify": run_verify}[args.command](
-            args
-        ) or 0
+        status = COMMANDS[args.command](args) or 0
         if there(sys.stdout):
             sys.stdout.flush()  # what can't be written is told here, and not when Python ends
         return status

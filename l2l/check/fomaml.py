@@ -14,7 +14,7 @@ from l2l.check.mistakes import (
     CLIMBS,
     TURNED,
     altered,
-    carried_on,
+    carried_on_gradient,
     climbing,
     miscounted,
     negative,
@@ -23,10 +23,6 @@ from l2l.check.mistakes import (
     usual,
 )
 from l2l.net import Params, flatten, mse, unflatten
-
-
-def carried_on_gradient(theta, batch, alpha, steps):
-    return grad(carried_on)(theta, batch, alpha, steps, inner_loop=partial(methods.inner_loop, first_order=True))
 
 
 def inner_gradient_left(theta, batch, alpha, steps):
@@ -45,7 +41,7 @@ fomaml_gradient = Exercise(
     mistakes={
         "It is the full gradient of MAML: the inner gradients are not constants yet.": maml_gradient,
         CLIMBS: climbing(methods.fomaml),
-        CARRIED_ON: carried_on_gradient,
+        CARRIED_ON: partial(carried_on_gradient, inner_loop=partial(methods.inner_loop, first_order=True)),
         "It looks like the last inner gradient left in .grad: .backward() adds to what is there.": inner_gradient_left,
         TURNED: turned(first_order_gradient),
         **usual(first_order_gradient),

@@ -1,10 +1,12 @@
 """Golden vectors: cases of the problems of `verify` with their meta-gradients in a file, for any language."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from l2l._validation import one_of
 from l2l.check.answers import Failed
@@ -15,17 +17,15 @@ from l2l.tasks import Batch
 GOLDEN = Path(__file__).parents[1] / "data" / "golden.json"
 
 
-def golden_case(stored: dict) -> dict:
+def golden_case(stored: Mapping) -> dict:
     """The arguments of a stored case, as `verify` passes them."""
-    theta = {name: torch.tensor(value, dtype=torch.float64) for name, value in stored["theta"].items()}
-    labels = isinstance(stored["batch"]["y_support"][0][0], int)
-    batch = Batch(
-        **{
-            field: torch.tensor(value, dtype=torch.int64 if labels and field[0] == "y" else torch.float64)
-            for field, value in stored["batch"].items()
-        }
-    )
-    return {"theta": theta, "batch": batch, "alpha": stored["alpha"], "steps": stored["steps"]}
+    theta, batch = ({name: tensor(value) for name, value in stored[part].items()} for part in ("theta", "batch"))
+    return {"theta": theta, "batch": Batch(**batch), "alpha": stored["alpha"], "steps": stored["steps"]}
+
+
+def tensor(value: list) -> Tensor:
+    """Of int64 where JSON has whole numbers, as labels are, and of float64 elsewhere."""
+    return torch.from_numpy(np.array(value))
 
 
 def verify_answers(path: Path) -> None:
@@ -53,7 +53,7 @@ def verify_answers(path: Path) -> None:
     for name, gradients in answers.items():
         print(f"{name}: ", end="")
         try:
-            replay(name, problems[name]["cases"], iter(gradients))
+            replay(name, problems[name]["cases"], gradients)
         except Failed as failure:
             print(failure)
             failed.append(name)
@@ -61,12 +61,12 @@ def verify_answers(path: Path) -> None:
         raise Failed(f"Not right: {', '.join(failed)}.")
 
 
-def replay(name: str, stored: list[dict], gradients: Iterator[object]) -> None:
-    exercise = PROBLEMS[name].exercise(lambda i, generator: golden_case(stored[i]))
-    exercise.examine(lambda *case: as_tensors(next(gradients)), seed=0)
+def replay(name: str, stored: list[Mapping], gradients: list) -> None:
+    """Examine gradients as if a function had just returned them, one for each case."""
+    exercise, answers = PROBLEMS[name].exercise(lambda i, generator: golden_case(stored[i])), iter(gradients)
 
+    def answer(*case: object) -> object:
+        gradient = next(answers)
+        return {n: tensor(g) for n, g in gradient.items()} if isinstance(gradient, dict) else tensor(gradient)
 
-def as_tensors(gradient: object) -> object:
-    if isinstance(gradient, dict):
-        return {name: torch.tensor(value, dtype=torch.float64) for name, value in gradient.items()}
-    return torch.tensor(gradient, dtype=torch.float64)
+    exercise.examine(answer, seed=0)

@@ -14,7 +14,7 @@ from l2l.check.mistakes import (
     CARRIED_ON,
     CLIMBS,
     TURNED,
-    carried_on,
+    carried_on_gradient,
     climbing,
     miscounted,
     turned,
@@ -52,10 +52,6 @@ def head_trained_alone(theta: Params, batch: SineBatch, alpha: float, steps: int
     return {name: g if name in HEAD else torch.zeros_like(g) for name, g in grads.items()}
 
 
-def carried_on_head(theta: Params, batch: SineBatch, alpha: float, steps: int) -> Params:
-    return torch.func.grad(carried_on)(theta, batch, alpha, steps, inner_loop=moving(*HEAD))
-
-
 anil_gradient = Exercise(
     name="anil_gradient",
     doc="""Check f(theta, batch, alpha, steps) → the gradient by all of theta if W3 and b3 alone adapt; like theta.
@@ -71,7 +67,7 @@ anil_gradient = Exercise(
         "The gradient by the body is left out: the outer loop trains all layers.": head_trained_alone,
         "It is first-order ANIL: the inner gradients count as constants.": adapting(moving(*HEAD), methods.fomaml),
         CLIMBS: climbing(partial(methods.maml, inner_loop=moving(*HEAD))),
-        CARRIED_ON: carried_on_head,
+        CARRIED_ON: partial(carried_on_gradient, inner_loop=moving(*HEAD)),
         TURNED: turned(head_gradient),
         **usual(head_gradient),
         **miscounted(head_gradient),

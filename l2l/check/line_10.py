@@ -17,7 +17,7 @@ from l2l.check.mistakes import (
     CLIMBS,
     TURNED,
     altered,
-    carried_on,
+    carried_on_gradient,
     climbing,
     miscounted,
     taken,
@@ -140,9 +140,7 @@ def line_10_mistakes(loss: Loss = mse) -> dict[str, Answer]:
     """What goes wrong with the meta-gradient of this loss."""
     exact = partial(maml_gradient, loss=loss)
     first_order = partial(first_order_gradient, loss=loss)
-
-    def chained(order: Callable[[list[Params]], list[Params]], sign: int = -1) -> Answer:
-        return chain(order, loss, sign)
+    chained = partial(chain, loss=loss)
 
     def first_powers(theta, batch, alpha, steps):
         """g - α ΣH_k g: each task's products summed instead of multiplied."""
@@ -182,7 +180,7 @@ def line_10_mistakes(loss: Loss = mse) -> dict[str, Answer]:
             lambda points: points[::-1], sign=1
         ),
         CLIMBS: climbing(methods.maml, loss),
-        CARRIED_ON: lambda theta, batch, alpha, steps: grad(partial(carried_on, loss=loss))(theta, batch, alpha, steps),
+        CARRIED_ON: partial(carried_on_gradient, loss=loss),
         "It looks like inner gradients left in .grad: .backward() adds to what is there.": inner_gradients_left,
         "It looks like the support gradient at θ left in .grad: .backward() adds to what is there.": one_gradient_left,
         **usual(exact),

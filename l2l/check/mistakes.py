@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.func import grad
 
 import l2l.methods as methods
 from l2l.check.answers import Answer, numbers
@@ -73,6 +74,18 @@ def carried_on(
         theta = methods.adapt(theta, x_support, y_support, alpha=alpha, steps=steps, loss=loss, inner_loop=inner_loop)
         total = total + loss(theta, x_query, y_query) / TASKS
     return total
+
+
+def carried_on_gradient(
+    theta: Params,
+    batch: Batch | SineBatch,
+    alpha: float,
+    steps: int,
+    inner_loop: InnerLoop = methods.inner_loop,
+    loss: Loss = mse,
+) -> Params:
+    """The gradient of that."""
+    return grad(carried_on)(theta, batch, alpha, steps, inner_loop, loss)
 
 
 def taken(support: str, query: str) -> Callable[[AnyBatch], AnyBatch]:
