@@ -9,7 +9,7 @@ ARGS ?=
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book pdf test elsewhere notebooks figures paper bench side-by-side serve lint links set-repository clean
+.PHONY: help book pdf test elsewhere notebooks export figures paper bench side-by-side serve lint links set-repository clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -37,6 +37,9 @@ elsewhere: $(VENV)/.installed ## run chapters and training tests as other machin
 
 notebooks: $(VENV)/.installed ## execute all notebooks again, in place
 	$(BIN)/python .ci/notebooks.py
+
+export: $(VENV)/.installed ## write notebooks/ again: the chapters for Colab, Kaggle and Jupyter
+	$(BIN)/python .ci/export.py
 
 figures: $(VENV)/.installed ## draw the figures of the front page and the README again
 	for method in maml fomaml pretrain; do \
@@ -75,6 +78,7 @@ links: $(VENV)/.installed ## check every link to another site (needs the interne
 
 set-repository: $(VENV)/.installed ## write the public address everywhere: make set-repository URL=https://…
 	$(BIN)/python .ci/set_repository.py "$(URL)"
+	$(BIN)/python .ci/export.py
 
 clean: ## remove what was built; .venv stays
 	rm -rf _build .venv-bench .pytest_cache .ruff_cache .mypy_cache *.egg-info

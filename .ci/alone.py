@@ -1,7 +1,7 @@
 """Run the notebooks as a reader elsewhere would: each alone in an empty folder, with the package from a built wheel
 in a fresh environment that has torch, numpy, matplotlib, ipywidgets, a kernel and what the wheel itself asks for.
 
-python .ci/alone.py [--tests] [--notebooks] [requirement …]    for example torch==2.6.0 'numpy<2'
+python .ci/alone.py [--tests] [--notebooks FOLDER] [requirement …]    for example torch==2.6.0 'numpy<2'
 """
 
 import argparse
@@ -76,7 +76,7 @@ def run_alone(notebook: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tests", action="store_true", help="run the library's tests there")
-    parser.add_argument("--notebooks", action="store_true", help="run the notebooks there")
+    parser.add_argument("--notebooks", type=Path, help="run the notebooks of this folder there")
     parser.add_argument("requirement", nargs="*")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -85,7 +85,7 @@ if __name__ == "__main__":
         if arguments.notebooks:
             subprocess.run([reader, "-m", "ipykernel", "install", "--prefix", name, "--name", "reader"], check=True)
             os.environ["JUPYTER_PATH"] = f"{name}/share/jupyter"
-            for path in sorted(ROOT.glob("book/*.ipynb")):
+            for path in sorted(arguments.notebooks.glob("*.ipynb")):
                 run_alone(path)
         if arguments.tests:
             subprocess.run([reader, "-m", "pip", "install", "--quiet", "pytest", "pytest-xdist"], check=True)

@@ -1,8 +1,8 @@
 """Write the notebooks that people open, plain Markdown without outputs: `python .ci/export.py [FOLDER]`.
 
 The chapters in `book/` are authored in MyST, which Colab, Kaggle, JupyterLab and GitHub show raw. Each becomes a
-notebook in `notebooks/`, with every exercise as an empty cell and its solution folded beneath, and one in
-`notebooks/solved/`, with the solutions in place.
+notebook in `notebooks/`, with every exercise as a cell to be filled, hints and a solution folded around it, and one
+in `notebooks/solved/`, with the solutions in place.
 """
 
 import ast
@@ -19,7 +19,12 @@ from myst_parser.config.main import MdParserConfig
 from myst_parser.parsers.mdit import create_md_parser
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
+from pybtex.backends.markdown import Backend
 from pybtex.database import Entry, parse_file
+from pybtex.plugin import find_plugin
+from set_repository import PLACEHOLDER
+
+from l2l.check import EXERCISES
 
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"
@@ -31,11 +36,20 @@ MYST = create_md_parser(
 ROLE = re.compile(r"\{([a-z:]+)\}`([^`]+)`")
 DIRECTIVE = re.compile(r"\{([\w-]+)\}\s*(.*)")
 SETUP = """# @title Set-up: run this cell first
-# Installs the book's library if it is not there yet, and leaves the torch and the numpy that are there alone.
-try:
-    import l2l
-except ModuleNotFoundError:
-    %pip install --quiet git+{url}
+# Installs the book's library where it is missing; the torch and the numpy that are there stay.
+import importlib.util
+import subprocess
+import sys
+from importlib.metadata import version
+
+if importlib.util.find_spec("l2l") is None:
+    if sys.platform == "emscripten":
+        raise SystemExit("There is no PyTorch in a browser: open this notebook in Colab, Kaggle or Jupyter.")
+    there = [f"{{p}}=={{version(p)}}" for p in ("torch", "numpy") if importlib.util.find_spec(p)]
+    wanted = ["l2l @ git+{url}", *there]
+    if subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *wanted]).returncode:
+        raise SystemExit("Not installed. Is there a network (on Kaggle: Settings, Internet)? Then restart the kernel.")
+    importlib.invalidate_caches()
 """
 
 
@@ -53,6 +67,8 @@ class Book:
 
     titles: dict[str, str] = field(default_factory=dict)
     labels: dict[str, Target] = field(default_factory=dict)
+    figures: dict[tuple[str, str], str] = field(default_factory=dict)
+    minutes: dict[str, str] = field(default_factory=dict)
     sources: dict[str, Entry] = field(default_factory=dict)
 
 
@@ -85,21 +101,24 @@ def survey() -> Book:
     """Number figures, exercises and equations as the pages do, and note where every label stands."""
     book = Book(sources=dict(parse_file(str(BOOK / "references.bib")).entries))
     for page in sorted(BOOK.glob("*.md")):
-        book.titles[page.stem] = next(
-            (line[2:] for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("# ")), page.stem
-        )
+        text = page.read_text(encoding="utf-8")
+        book.titles[page.stem] = next((line[2:] for line in text.splitlines() if line.startswith("# ")), page.stem)
+        if page.stem == "index":
+            book.minutes = dict(re.findall(r"\((\d\d-[\w-]+)\.ipynb\).*\| (\d+), and", text))
     for chapter, path in enumerate(CHAPTERS, start=1):
         counts = dict.fromkeys(("Figure", "exercise", "equation"), 0)
 
-        def number(kind: str, label: str, path: Path = path, counts: dict = counts, chapter: int = chapter) -> None:
+        def number(kind: str, label: str, path: Path = path, counts: dict = counts, chapter: int = chapter) -> str:
             counts[kind] += 1
+            says = f"{kind} {chapter}.{counts[kind]}"
             if label:
-                book.labels[label] = Target(path.stem, f"{kind} {chapter}.{counts[kind]}")
+                book.labels[label] = Target(path.stem, says)
+            return says
 
         waiting: list[str] = []
         for cell in nbformat.read(path, 4).cells:
             if figure := cell.metadata.get("mystnb", {}).get("figure"):
-                number("Figure", figure.get("name", ""))
+                book.figures[path.stem, cell.id] = number("Figure", figure.get("name", ""))
             for block in blocks(cell.source) if cell.cell_type == "markdown" else ():
                 if isinstance(block, Directive):
                     if block.name == "exercise":
@@ -120,15 +139,19 @@ def survey() -> Book:
     return book
 
 
-def cited(entry: Entry) -> tuple[str, str, str]:
-    """(authors, year, address) of a source."""
+def cited(entry: Entry) -> tuple[str, str]:
+    """(authors, year) of a source."""
     persons = entry.persons.get("author", [])
     names = [" ".join(person.prelast_names + person.last_names).strip("{}") for person in persons]
     names = names or [entry.fields.get("organization", entry.fields.get("title", "")).strip("{}")]
     authors = names[0] if len(names) == 1 else " and ".join(names) if len(names) == 2 else f"{names[0]} et al."
-    fields = entry.fields
-    homes = {"url": "", "doi": "https://doi.org/", "eprint": "https://arxiv.org/abs/"}
-    return authors, fields["year"], next((home + fields[name] for name, home in homes.items() if name in fields), "")
+    return authors, entry.fields["year"]
+
+
+def page(document: str) -> str:
+    """The address of a page, once that of the repository is real."""
+    owner, name = URL.split("/")[-2:]
+    return "" if URL == PLACEHOLDER else f"https://{owner.lower()}.github.io/{name}/book/{document}.html"
 
 
 @dataclass
@@ -138,14 +161,18 @@ class Export:
     book: Book
     path: Path
     solved: bool
+    cites: list[str] = field(default_factory=list)
 
     def link(self, text: str, document: str, anchor: str = "") -> str:
+        """A link to a place in this notebook, or to another notebook and its page."""
+        hash_and_anchor = f"#{anchor}" if anchor else ""
         if document == self.path.stem:
-            return f"[{text}](#{anchor})" if anchor else text
-        up = "../" * (1 + self.solved)
-        notebook = BOOK / f"{document}.ipynb"
-        there = f"{document}.ipynb" if notebook.exists() else f"{up}book/{document}.md"
-        return f"[{text}]({there}{'#' * bool(anchor)}{anchor})"
+            return f"[{text}]({hash_and_anchor})" if anchor else text
+        if (BOOK / f"{document}.ipynb").exists():
+            also = f" ([page]({page(document)}{hash_and_anchor}))" if page(document) else ""
+            return f"[{text}]({document}.ipynb{hash_and_anchor}){also}"
+        source = f"../{'../' * self.solved}book/{document}.md"
+        return f"[{text}]({page(document) or source}{hash_and_anchor})"
 
     def role(self, match: re.Match) -> str:
         """Plain Markdown for a role."""
@@ -157,9 +184,10 @@ class Export:
         if name in ("cite", "cite:t"):
             parts = []
             for key in target.split(","):
-                authors, year, address = cited(self.book.sources[key.strip()])
+                authors, year = cited(self.book.sources[key.strip()])
                 text = f"{authors} ({year})" if name == "cite:t" else f"{authors}, {year}"
-                parts.append(f"[{text}]({address})" if address else text)
+                parts.append(f"[{text}](#{key.strip()})")
+                self.cites.append(key.strip())
             return ", ".join(parts) if name == "cite:t" else f"({'; '.join(parts)})"
         if name == "doc":
             return self.link(said or self.book.titles[target], target)
@@ -182,34 +210,42 @@ class Export:
             if kind == "myst_target":
                 return f'<a id="{lines.strip("()=")}"></a>'
             if kind == "math_block_label":
-                formula, _, label = lines.rpartition("(")
-                return formula.rstrip().removesuffix("$$").rstrip() + (
-                    f" \\tag{{{self.book.labels[label.strip(') ')].says.split()[-1]}}}\n$$"
-                )
+                formula, _, rest = lines.rpartition("(")
+                label = rest.strip(") ")
+                number = self.book.labels[label].says.split()[-1]
+                return f'<a id="{label}"></a>\n\n{formula.rstrip().removesuffix("$$").rstrip()} \\tag{{{number}}}\n$$'
             return lines if kind in ("fence", "code_block", "math_block", "amsmath") else self.inline(lines)
+        anchor = f'<a id="{block.label}"></a>\n\n' * bool(block.label)
         if block.name == "code-block":
-            return f"```{block.argument}\n{block.body}\n```"
+            return f"{anchor}```{block.argument}\n{block.body}\n```"
         if block.name == "admonition":
-            anchor = f'<a id="{block.label}"></a>\n\n' * bool(block.label)
             return anchor + quoted(f"**{block.argument}**\n\n{self.plain(block.body)}")
         if block.name == "exercise":
             title = self.book.labels[block.label].says.capitalize()
-            return f'<a id="{block.label}"></a>\n\n### {title}\n\n{self.plain(block.body)}'
+            return f"{anchor}### {title}\n\n{self.plain(block.body)}"
         raise ValueError(f"{self.path.name} has a directive that isn't known here: {block.name}")
 
     def cells(self) -> Iterator[NotebookNode]:
         """The cells of the edition, in order."""
-        notebook, solution = nbformat.read(self.path, 4), None
+        _, title, *cells = nbformat.read(self.path, 4).cells  # the first is the set-up
+        heading, _, rest = title.source.partition("\n")
+        yield from markdown([heading, self.header(), self.plain(rest)], title.id)
         yield code(SETUP.format(url=URL), "set-up", hidden=True)
-        for cell in notebook.cells[1:]:  # the first is the set-up
-            text = cell.source
+        solution: list[str] | None = None  # that of an exercise whose solution is being read
+        answer: NotebookNode | None = None  # the cell for the reader's own, after the hints
+        helpers = ""  # what nobody sees on the page, and the next folded cell takes along
+        for cell in cells:
+            tags, text = set(cell.metadata.get("tags", ())), cell.source
             if cell.cell_type == "code":
-                if "time.perf_counter() - began" in text or checks_only(text):
+                if "time.perf_counter() - began" in text:
                     continue
-                if solution is not None and not self.solved:
-                    solution.append(f"```python\n{text}\n```")
+                if "remove-cell" in tags:
+                    helpers += without_asserts(text)
+                elif solution is not None and not self.solved:
+                    solution += [] if "Markdown(" in text else [f"```python\n{text}\n```"]
                 else:
-                    yield from self.code_cell(cell)
+                    yield from self.code_cell(cell, helpers)
+                    helpers = ""
                 continue
             waiting: list[str] = []
             for n, block in enumerate(blocks(text)):
@@ -217,16 +253,20 @@ class Export:
                 if name.startswith("solution") or name == "exercise":
                     yield from markdown(waiting, f"{cell.id}-{n}")
                     waiting = []
+                if name.startswith("solution") and answer is not None:
+                    yield answer
+                    answer = None
                 if name == "solution-start":
                     solution = []
                 elif name == "solution-end":
+                    helpers = "" if not self.solved else helpers
                     yield from self.folded(solution, f"{cell.id}-solution-{n}")
                     solution = None
                 elif name == "solution":
                     yield from self.folded([self.plain(block.body)], f"{cell.id}-solution-{n}")
                 elif name == "exercise":
-                    yield from markdown([self.block(block)], f"{cell.id}-exercise-{n}")
-                    yield code(stub(block.body), f"{cell.id}-answer-{n}")
+                    waiting.append(self.block(block))
+                    answer = None if self.solved else code(stub(block.body), f"{cell.id}-answer-{n}")
                 elif solution is not None:
                     solution.append(self.block(block))
                     if self.solved:
@@ -234,6 +274,28 @@ class Export:
                 else:
                     waiting.append(self.block(block))
             yield from markdown(waiting, cell.id)
+        if self.cites:
+            yield from markdown(["## References", *self.references()], "references")
+
+    def header(self) -> str:
+        number = CHAPTERS.index(self.path) + 1
+        about = f"*Learning to Learn*, chapter {number} of {len(CHAPTERS)}"
+        about += f", {self.book.minutes[self.path.stem]} minutes" + ("; with solutions." if self.solved else ".")
+        if not page(self.path.stem):
+            return about
+        here = f"notebooks/{'solved/' * self.solved}{self.path.name}"
+        on_github = URL.removeprefix("https://")
+        return (
+            f"{about} [Page]({page(self.path.stem)}) · "
+            f"[Open in Colab](https://colab.research.google.com/{on_github.replace('.com', '', 1)}/blob/main/{here}) · "
+            f"[Open in Kaggle](https://kaggle.com/kernels/welcome?src={URL}/blob/main/{here})"
+        )
+
+    def references(self) -> Iterator[str]:
+        style = find_plugin("pybtex.style.formatting", "unsrt")()
+        keys = dict.fromkeys(self.cites)
+        for entry in style.format_entries([self.book.sources[key] for key in keys]):
+            yield f'<a id="{entry.key}"></a>{entry.text.render(Backend())}'
 
     def folded(self, parts: list[str], identity: str) -> Iterator[NotebookNode]:
         body = "\n\n".join(parts)
@@ -243,17 +305,21 @@ class Export:
             fold = f"<details>\n<summary>Solution</summary>\n\n{body}\n\n</details>"
             yield new_markdown_cell(fold, id=identity[:64])
 
-    def code_cell(self, cell: NotebookNode) -> Iterator[NotebookNode]:
-        tags, text = set(cell.metadata.get("tags", ())), cell.source
-        figure = cell.metadata.get("mystnb", {}).get("figure")
-        hidden = bool(tags & {"hide-input", "remove-input", "remove-cell"})
-        what = "Draws the figure" if figure else "Computes what the text says" if "Markdown(" in text else "Plumbing"
-        yield code(f"# @title {what}\n{text}" if hidden else text, cell.id, hidden)
-        if figure:
-            label = self.book.labels.get(figure.get("name", ""))
-            number = f"*{label.says}.* " if label else ""
-            anchor = f'<a id="{figure["name"]}"></a>' if label else ""
-            yield new_markdown_cell(f"{anchor}{number}{self.inline(figure['caption'])}", id=f"{cell.id}-caption"[:64])
+    def code_cell(self, cell: NotebookNode, helpers: str) -> Iterator[NotebookNode]:
+        hidden = set(cell.metadata.get("tags", ())) & {"hide-input", "remove-input"}
+        if helpers and not hidden:
+            yield code(f"# @title For what follows\n{helpers}", f"{cell.id}-helpers", hidden=True)
+        number = self.book.figures.get((self.path.stem, cell.id))
+        what = number or ("The numbers of the text" if "Markdown(" in cell.source else "For what follows")
+        source = f"# @title {what}\n{helpers}{without_asserts(cell.source)}" if hidden else cell.source
+        if source.rstrip() != f"# @title {what}":
+            yield code(source, cell.id, bool(hidden))
+        if number:
+            figure = cell.metadata["mystnb"]["figure"]
+            anchor = f'<a id="{figure["name"]}"></a>' if "name" in figure else ""
+            yield new_markdown_cell(
+                f"{anchor}*{number}.* {self.inline(figure['caption'])}", id=f"{cell.id}-caption"[:64]
+            )
 
     def notebook(self) -> NotebookNode:
         made = nbformat.v4.new_notebook(cells=list(self.cells()))
@@ -263,11 +329,13 @@ class Export:
         return made
 
 
-def checks_only(text: str) -> bool:
-    try:
-        return all(isinstance(statement, ast.Assert) for statement in ast.parse(text).body)
-    except SyntaxError:  # a magic
-        return False
+def without_asserts(text: str) -> str:
+    """Plumbing without the book's own checks of what its text says, which other settings may break."""
+    lines = text.splitlines()
+    for statement in reversed(ast.parse(text).body):
+        if isinstance(statement, ast.Assert):
+            del lines[statement.lineno - 1 : statement.end_lineno]
+    return "\n".join(lines).strip("\n") + "\n\n\n" if any(line.strip() for line in lines) else ""
 
 
 def quoted(text: str) -> str:
@@ -287,14 +355,19 @@ def markdown(parts: list[str], identity: str) -> Iterator[NotebookNode]:
 
 
 def stub(exercise: str) -> str:
-    """An empty cell for an answer: the signature and the line that checks it, where there is one to be written."""
-    signature = re.search(r"Write `(my_\w+\([^`]*\))`", exercise)
-    checked = re.search(r"`(check\.\w+\(my_\w+\))`", exercise)
+    """A cell for an answer: the signature of what is to be written, what it returns, and the line that checks it."""
+    signature = re.search(r"Write `(my_\w+)(\([^`]*\))`", exercise)
+    checked = re.search(r"`check\.(\w+)\(my_\w+\)`", exercise)
     if not (signature and checked):
         return "# Your answer, or your experiment"
+    name, arguments = signature.groups()
+    about, _, more = (EXERCISES[checked.group(1)].__doc__ or "").partition("→ ")[2].partition("\n\n")
+    doc = "\n\n".join(part for part in (about, more) if part and not part.startswith("Source:"))
+    doc = re.sub(r"\s*Source: .*", "", doc).replace("\n", "\n    ")
+    end = "\n    " if "\n" in doc else ""
     return (
-        f"from l2l import check\n\n\ndef {signature.group(1)}:\n    ...  # your lines\n\n\n"
-        f"# {checked.group(1)}  # take the first # away when it is written"
+        f'from l2l import check\n\n\ndef {name}{arguments}:\n    """Return {doc}{end}"""\n'
+        f"    raise NotImplementedError  # in place of this line, yours\n\n\ncheck.{checked.group(1)}({name})"
     )
 
 

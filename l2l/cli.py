@@ -226,7 +226,7 @@ def run_check(args: argparse.Namespace) -> int:
     if args.function is None:
         raise ValueError(f"check {args.exercise} needs a function, such as answers.py:my_{args.exercise}")
     function = from_file(args.function)
-    return verdict(lambda: exercise(function, seed=args.seed))
+    return verdict(lambda: exercise.grade(function, seed=args.seed))
 
 
 def run_verify(args: argparse.Namespace) -> int:

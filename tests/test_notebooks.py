@@ -116,3 +116,32 @@ class TestNotebook:
                 for number in numbers_typed(source(cell)):
                     is_input = re.search(rf"(?<![\d.]){re.escape(number.replace(',', ''))}(?![\d])", inputs)
                     assert is_input or number in SETTINGS_OF_OTHERS, f"{number} in: {source(cell)[:300]}"
+
+
+EXERCISE = re.compile(
+    r"`{3,}\{exercise\}\n:label: (ex-[\w-]+)\n\*\*([^*]+)\.\*\*(?s:.*?)\n`{3,}\n((?s:.*?))(?=\n`{3,}\{)"
+)
+ABOUT = re.compile(
+    r"(Predict|Derive|Derive and measure|Explore|Break|Implement), (easy|medium|hard|open)(, core)?, (\d+) minutes"
+)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_exercise_says_what_it_takes_and_has_hints(path):
+    text = "\n\n".join(source(cell) for cell in load(path)["cells"] if cell["cell_type"] == "markdown")
+    course = (ROOT / "book" / "course.md").read_text(encoding="utf-8")
+    exercises = EXERCISE.findall(text)
+    assert len(exercises) == text.count("{exercise}\n") >= 5
+    for label, about, between in exercises:
+        kind, difficulty, _, _ = ABOUT.fullmatch(about).groups()
+        assert 2 <= between.count('<details class="l2l-hint">') <= 3, label
+        for said in re.findall(rf"\{{ref\}}`{label}` \(([^)]*)\)", course):
+            assert said == f"{kind.lower()}, {difficulty}", label
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_prediction_is_followed_by_an_answer_that_is_folded(path):
+    text = "\n\n".join(source(cell) for cell in load(path)["cells"] if cell["cell_type"] == "markdown")
+    boxes = re.findall(r":::\{admonition\} Predict\n(?s:.*?)\n:::\n\n(.*)", text)
+    assert len(boxes) == text.count("{admonition} Predict") > 0
+    assert all(after.startswith('<details class="l2l-answer">') for after in boxes)

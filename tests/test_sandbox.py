@@ -143,3 +143,21 @@ def test_a_notebook_shows_the_message_alone():
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "Is there a return" in shown
     assert "Traceback" not in shown
+
+
+def test_what_is_not_written_stops_no_notebook_and_gets_no_grade(capsys):
+    def my_adapt(theta, x, y, alpha, steps):
+        raise NotImplementedError
+
+    check.adapt(my_adapt)
+    assert capsys.readouterr().out == "adapt: not written yet.\n"
+    with pytest.raises(Failed, match="not written yet"):
+        check.adapt.grade(my_adapt)
+
+
+def test_an_error_of_somebody_elses_code_is_no_excuse():
+    def my_adapt(theta, x, y, alpha, steps):
+        raise NotImplementedError("derivative for this operation")
+
+    with pytest.raises(Failed, match="NotImplementedError: derivative"):
+        check.adapt(my_adapt)

@@ -20,6 +20,10 @@ class Failed(AssertionError):
         return str(self).splitlines()
 
 
+class NotWritten(Failed):
+    """A learner's function raises NotImplementedError: it is still to be written."""
+
+
 def numbers(answer: object) -> Tensor:
     """All numbers of an answer, one after another."""
     return torch.cat([torch.as_tensor(leaf).detach().flatten() for leaf in tree_leaves(answer)])

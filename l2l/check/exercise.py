@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from l2l.check.answers import Answer, Failed, deviation, equals, formed, numbers
+from l2l.check.answers import Answer, Failed, NotWritten, deviation, equals, formed, numbers
 from l2l.check.cases import CASES, seeded
 from l2l.check.diagnosis import described, diagnosis, factor, shown
 from l2l.check.sandbox import call, copies, unchanged
@@ -39,7 +39,8 @@ class Exercise:
         return f"check.{self.name}(function, *, seed=None)"
 
     def __call__(self, function: Answer, *, seed: int | None = None) -> None:
-        """Print one line if the function is right.
+        """Print one line if the function is right, and one if it only raises NotImplementedError, as it does before
+        anything is written: a notebook runs on to its end with exercises left open.
 
         Args:
             function: the learner's.
@@ -48,9 +49,20 @@ class Exercise:
         Raises:
             Failed: the function is not right; the message says how.
         """
+        try:
+            self.grade(function, seed=seed)
+        except NotWritten as answer:
+            print(answer)
+
+    def grade(self, function: Answer, *, seed: int | None = None) -> None:
+        """The same for a grade: a function that is not written is not right.
+
+        Raises:
+            Failed: the function is not right, or not written.
+        """
         self.examine(function, seed)
         if self.then is not None:
-            self.then(function, seed=seed)
+            self.then.grade(function, seed=seed)
 
     def examine(self, function: Answer, seed: int | None) -> None:
         """Compare a learner's function with the oracle on random cases, and its answers with those of mistakes."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from l2l.check.answers import Answer, Failed, kind
+from l2l.check.answers import Answer, Failed, NotWritten, kind
 
 SECONDS = 10.0  # that one call may take
 PACKAGE = Path(__file__).parents[1]
@@ -54,6 +54,7 @@ def call(name: str, function: Answer, given: dict) -> object:
 
     Raises:
         Failed: it raised, it did not end in time, or it is no function.
+        NotWritten: it raised NotImplementedError.
     """
     if not callable(function):
         raise Failed(f"{name}: give the function itself, not {kind(function)}; write check.{name}(my_function).")
@@ -78,6 +79,8 @@ def call(name: str, function: Answer, given: dict) -> object:
     finally:
         _stop(thread, thread.ident)
     answer, error = outcome[0]
+    if isinstance(error, NotImplementedError) and not str(error):
+        raise NotWritten(f"{name}: not written yet.")
     if error is not None:
         raise Failed(f"{name}: {_said(error, given)}") from None
     return answer
