@@ -11,7 +11,9 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
 import nbformat
 from markdown_it.renderer import RendererHTML
@@ -55,10 +57,14 @@ if importlib.util.find_spec("l2l") is None:
 
 @dataclass
 class Target:
-    """Where a label stands, and what a reference to it says."""
+    """Where a label stands, what a reference to it says, and the anchor there.
+
+    Under a heading the anchor is the one that JupyterLab makes of it, since it removes all others.
+    """
 
     document: str
     says: str
+    anchor: str
 
 
 @dataclass
@@ -112,7 +118,7 @@ def survey() -> Book:
             counts[kind] += 1
             says = f"{kind} {chapter}.{counts[kind]}"
             if label:
-                book.labels[label] = Target(path.stem, says)
+                book.labels[label] = Target(path.stem, says, headed(says.capitalize()) if kind == "exercise" else label)
             return says
 
         waiting: list[str] = []
@@ -124,7 +130,7 @@ def survey() -> Book:
                     if block.name == "exercise":
                         number("exercise", block.label)
                     elif block.label:
-                        book.labels[block.label] = Target(path.stem, block.argument)
+                        book.labels[block.label] = Target(path.stem, block.argument, block.label)
                     continue
                 kind, lines = block
                 if kind == "myst_target":
@@ -132,7 +138,7 @@ def survey() -> Book:
                 elif kind == "heading_open":
                     title = lines.lstrip("# ")
                     book.titles.setdefault(path.stem, title)
-                    book.labels |= {label: Target(path.stem, title) for label in waiting}
+                    book.labels |= {label: Target(path.stem, title, headed(title)) for label in waiting}
                     waiting = []
                 elif kind == "math_block_label":
                     number("equation", lines.rpartition("(")[2].strip(") "))
@@ -163,16 +169,19 @@ class Export:
     solved: bool
     cites: list[str] = field(default_factory=list)
 
-    def link(self, text: str, document: str, anchor: str = "") -> str:
+    def link(self, text: str, document: str, label: str = "") -> str:
         """A link to a place in this notebook, or to another notebook and its page."""
-        hash_and_anchor = f"#{anchor}" if anchor else ""
+        here = f"#{quote(self.book.labels[label].anchor)}" if label else ""
         if document == self.path.stem:
-            return f"[{text}]({hash_and_anchor})" if anchor else text
+            return f"[{text}]({here})" if label else text
         if (BOOK / f"{document}.ipynb").exists():
-            also = f" ([page]({page(document)}{hash_and_anchor}))" if page(document) else ""
-            return f"[{text}]({document}.ipynb{hash_and_anchor}){also}"
+            also = f" ([page]({page(document)}{f'#{label}' * bool(label)}))" if page(document) else ""
+            return f"[{text}]({document}.ipynb{here}){also}"
         source = f"../{'../' * self.solved}book/{document}.md"
-        return f"[{text}]({page(document) or source}{hash_and_anchor})"
+        return f"[{text}]({page(document) or source})"
+
+    def anchor(self, label: str) -> str:
+        return f'<a id="{escape(self.book.labels[label].anchor)}"></a>'
 
     def role(self, match: re.Match) -> str:
         """Plain Markdown for a role."""
@@ -186,7 +195,7 @@ class Export:
             for key in target.split(","):
                 authors, year = cited(self.book.sources[key.strip()])
                 text = f"{authors} ({year})" if name == "cite:t" else f"{authors}, {year}"
-                parts.append(f"[{text}](#{key.strip()})")
+                parts.append(f"[{text}](#References)")
                 self.cites.append(key.strip())
             return ", ".join(parts) if name == "cite:t" else f"({'; '.join(parts)})"
         if name == "doc":
@@ -208,14 +217,14 @@ class Export:
         if isinstance(block, tuple):
             kind, lines = block
             if kind == "myst_target":
-                return f'<a id="{lines.strip("()=")}"></a>'
+                return self.anchor(lines.strip("()="))
             if kind == "math_block_label":
                 formula, _, rest = lines.rpartition("(")
                 label = rest.strip(") ")
                 number = self.book.labels[label].says.split()[-1]
-                return f'<a id="{label}"></a>\n\n{formula.rstrip().removesuffix("$$").rstrip()} \\tag{{{number}}}\n$$'
+                return f"{self.anchor(label)}\n\n{formula.rstrip().removesuffix('$$').rstrip()} \\tag{{{number}}}\n$$"
             return lines if kind in ("fence", "code_block", "math_block", "amsmath") else self.inline(lines)
-        anchor = f'<a id="{block.label}"></a>\n\n' * bool(block.label)
+        anchor = f"{self.anchor(block.label)}\n\n" if block.label else ""
         if block.name == "code-block":
             return f"{anchor}```{block.argument}\n{block.body}\n```"
         if block.name == "admonition":
@@ -275,7 +284,7 @@ class Export:
                     waiting.append(self.block(block))
             yield from markdown(waiting, cell.id)
         if self.cites:
-            yield from markdown(["## References", *self.references()], "references")
+            yield from markdown(['<a id="References"></a>', "## References", *self.references()], "references")
 
     def header(self) -> str:
         number = CHAPTERS.index(self.path) + 1
@@ -295,7 +304,7 @@ class Export:
         style = find_plugin("pybtex.style.formatting", "unsrt")()
         keys = dict.fromkeys(self.cites)
         for entry in style.format_entries([self.book.sources[key] for key in keys]):
-            yield f'<a id="{entry.key}"></a>{entry.text.render(Backend())}'
+            yield entry.text.render(Backend())
 
     def folded(self, parts: list[str], identity: str) -> Iterator[NotebookNode]:
         body = "\n\n".join(parts)
@@ -316,7 +325,7 @@ class Export:
             yield code(source, cell.id, bool(hidden))
         if number:
             figure = cell.metadata["mystnb"]["figure"]
-            anchor = f'<a id="{figure["name"]}"></a>' if "name" in figure else ""
+            anchor = self.anchor(figure["name"]) if "name" in figure else ""
             yield new_markdown_cell(
                 f"{anchor}*{number}.* {self.inline(figure['caption'])}", id=f"{cell.id}-caption"[:64]
             )
@@ -336,6 +345,11 @@ def without_asserts(text: str) -> str:
         if isinstance(statement, ast.Assert):
             del lines[statement.lineno - 1 : statement.end_lineno]
     return "\n".join(lines).strip("\n") + "\n\n\n" if any(line.strip() for line in lines) else ""
+
+
+def headed(title: str) -> str:
+    """The anchor that JupyterLab makes of a heading."""
+    return re.sub(r"[*`]", "", title).replace(" ", "-")
 
 
 def quoted(text: str) -> str:

@@ -6,8 +6,10 @@ import importlib.util
 import re
 import subprocess
 import sys
+from html import escape
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import unquote
 
 import export
 import nbformat
@@ -73,7 +75,7 @@ def test_every_link_leads_somewhere(path):
         there = path.parent / file if file else path
         assert there.exists(), target
         if anchor and there.suffix == ".ipynb":
-            assert f'<a id="{anchor}"></a>' in "\n".join(cells(there, "markdown")), target
+            assert f'<a id="{escape(unquote(anchor))}"></a>' in "\n".join(cells(there, "markdown")), target
 
 
 def statements(sources):
