@@ -31,6 +31,7 @@ def numbers_typed(markdown):
     for block in (
         r"`{3,}.*?`{3,}",
         r":::\{admonition\} Predict.*?:::",
+        r"## Check yourself.*?(?=\n## |\Z)",  # what a question gives, and what follows from it
         r"\{cite[^}]*\}`[^`]*`",
         r"`[^`]*`",
         r"\]\([^)]*\)",
