@@ -19,7 +19,7 @@ from l2l.check.cases import CASES, seeded
 from l2l.check.diagnosis import known_factors
 from l2l.check.sampling import Sampling
 
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1)
 PARTS = [(whole, part) for whole in EXERCISES.values() for part in (whole, whole.then) if part is not None]
 MISTAKES = [
     pytest.param(whole, part, sentence, id=f"{part.name}: {sentence}")
