@@ -84,7 +84,9 @@ def momentum_update(theta, g, state, rate):
 
 momentum = l2l.Optimizer("SGD with momentum", lambda theta: (torch.zeros_like(theta),), momentum_update)
 
-ROUNDS = {"rounds": 2}  # of conjugate gradients, and one step, where the stored run has five and two: a small graph to compile
+ROUNDS = {
+    "rounds": 2
+}  # of conjugate gradients, and one step, where the stored run has five and two: a small graph to compile
 SHORT = l2l.Method(
     "implicit-maml", partial(relatives.implicit_maml, **ROUNDS), partial(relatives.implicit_step, **ROUNDS)
 )
