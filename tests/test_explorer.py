@@ -119,3 +119,21 @@ def test_modules_in_a_circle_are_refused(written):
     written(a='import {b} from "./b.js";\n', b='import {a} from "./a.js";\n')
     with pytest.raises(ValueError, match="not import in a circle, got a.js → b.js → a.js"):
         _page.joined("a.js")
+
+
+X = torch.linspace(-5, 5, 11)
+
+
+@pytest.mark.parametrize(
+    ("x", "answers", "message"),
+    [
+        (X.flip(0), {"truth": X}, "x must increase"),
+        (X[:, None], {"truth": X}, r"x must increase, with shape \[N\]"),
+        (X, {}, "answers must hold one curve"),
+        (X, {"mine": X}, "answers must be named \"truth\" or one of .*maml.*, got 'mine'"),
+        (X, {"maml": X[:3]}, r"answers\['maml'\] must have the shape of x, \[11\], got \[3\]"),
+    ],
+)
+def test_a_curve_to_draw_refuses_what_it_cannot_show(x, answers, message):
+    with pytest.raises(ValueError, match=message):
+        explorer.draw(x, answers)

@@ -11,6 +11,7 @@ from collections import Counter
 from urllib.parse import urlencode
 
 import nbformat
+import numpy as np
 import pytest
 import torch
 from conftest import HTML
@@ -843,3 +844,56 @@ def test_values_are_announced(tab, book):
     shown.rest()
     assert status.inner_text().startswith("After 11 steps, query error: ")
     assert json.dumps(shown.rows()["maml"][1])[1:-1] in status.inner_text()
+
+
+@pytest.fixture
+def pencil(tab, book):
+    """The curve to be drawn in chapter 4, with its two answers."""
+    tab.goto(f"{book}/04-maml.html")
+    root = tab.locator('[data-kind="draw"][data-live="yes"]')
+    root.wait_for()
+    root.scroll_into_view_if_needed()
+    return root
+
+
+def drawn(root):
+    return np.array(root.evaluate("root => root.l2l.state.curve"))
+
+
+def test_a_curve_drawn_with_the_pointer_is_compared_with_the_answers(tab, pencil):
+    show = pencil.get_by_role("button", name="Show the answer")
+    assert show.is_disabled()  # before anything is drawn
+    box = pencil.locator(".l2l-plot").bounding_box()
+    left, width = box["x"] + 52, box["width"] - 52 - 16  # what the axes hold
+    tab.mouse.move(left, box["y"] + 60)
+    tab.mouse.down()
+    tab.mouse.move(left + width / 2, box["y"] + 200)  # columns between the two places are drawn too
+    tab.mouse.move(left + width, box["y"] + 100)
+    tab.mouse.up()
+    curve = drawn(pencil)
+    fall, rise = np.diff(curve)[:20], np.diff(curve)[20:]
+    assert (fall < 0).all()
+    assert (rise > 0).all()
+    np.testing.assert_allclose(fall, fall[0])
+    show.click()
+    x = np.linspace(-5, 5, 101)
+    mine = np.interp(x, np.linspace(-5, 5, 41), curve)
+    truth = 4.0 * np.sin(x + 0.5)
+    row = pencil.locator('tr[data-method="truth"] td').inner_text()
+    assert abs(float(row) - ((mine - truth) ** 2).mean()) < 0.002 * float(row) + 0.06  # what is shown is rounded
+    assert pencil.locator('tr[data-method="maml"]').is_visible()
+    assert pencil.locator("path.l2l-line:visible").count() == 3
+    pencil.get_by_role("button", name="Start again").click()
+    assert not drawn(pencil).any()
+    assert show.is_disabled()
+    assert not pencil.locator("table").is_visible()
+
+
+def test_a_curve_is_drawn_with_the_keyboard_alone(tab, pencil):
+    pencil.get_by_role("slider", name="pen").focus()
+    for key in ("ArrowUp", "ArrowUp", "ArrowRight", "Shift+ArrowDown", "Shift+ArrowLeft", "ArrowUp"):
+        tab.keyboard.press(key)
+    curve = drawn(pencil)
+    assert {int(k): round(float(curve[k]), 3) for k in curve.nonzero()[0]} == {17: 0.1, 20: 0.2, 21: -1.0}
+    assert pencil.get_by_role("slider", name="pen").get_attribute("aria-valuenow") == "0.1"
+    assert pencil.get_by_role("button", name="Show the answer").is_enabled()

@@ -6,8 +6,9 @@ import all of `l2l` but the command line and the widgets; nothing in `l2l` impor
 """
 
 from l2l.explorer._adapt import PRESETS, adapt
+from l2l.explorer._draw import draw
 from l2l.explorer._line10 import QUADRATICS, line10
 from l2l.explorer._metatrain import metatrain
 from l2l.explorer._page import Explorer
 
-__all__ = ["PRESETS", "QUADRATICS", "Explorer", "adapt", "line10", "metatrain"]
+__all__ = ["PRESETS", "QUADRATICS", "Explorer", "adapt", "draw", "line10", "metatrain"]

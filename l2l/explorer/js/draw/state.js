@@ -1,0 +1,29 @@
+// A curve that a reader draws: one value for each of evenly spaced columns, straight lines between them.
+
+import {clamp} from "../page/numbers.js";
+
+export const COLUMNS = 41;
+
+export const columnOf = (x, [low, high]) =>
+  clamp(Math.round((x - low) / (high - low) * (COLUMNS - 1)), 0, COLUMNS - 1);
+export const columnPlace = (column, [low, high]) => low + (high - low) * column / (COLUMNS - 1);
+
+// Every column between two places of the pen, as a pointer may leave some out.
+export function stroke(curve, [from, fromY], [to, toY]) {
+  const steps = Math.abs(to - from);
+  for (let k = 0; k <= steps; k++) {
+    const share = steps ? k / steps : 1;
+    curve[from + Math.sign(to - from) * k] = fromY + share * (toY - fromY);
+  }
+}
+
+export function valueAt(curve, x, [low, high]) {
+  const place = clamp((x - low) / (high - low) * (COLUMNS - 1), 0, COLUMNS - 1);
+  const left = Math.min(Math.floor(place), COLUMNS - 2), share = place - left;
+  return (1 - share) * curve[left] + share * curve[left + 1];
+}
+
+// The mean squared difference between the curve and `answer`, whose values belong to `grid`.
+export function difference(curve, grid, answer, range) {
+  return grid.reduce((sum, x, i) => sum + (valueAt(curve, x, range) - answer[i]) ** 2, 0) / grid.length;
+}
