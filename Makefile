@@ -9,7 +9,7 @@ ARGS ?=
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book pdf test elsewhere notebooks export figures paper bench side-by-side serve lint links set-repository clean
+.PHONY: help book pdf archive figure-archive test elsewhere notebooks export assignment figures paper bench side-by-side serve lint links set-repository clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -29,6 +29,12 @@ book: $(VENV)/.installed ## build the pages, with warnings as errors
 pdf: book ## print all pages to one PDF, with Chromium
 	$(BIN)/python .ci/pdf.py
 
+archive: pdf ## pack the pages and the PDF into one file, for reading without a connection
+	$(BIN)/python .ci/archive.py site
+
+figure-archive: $(VENV)/.installed ## run the chapters and pack every figure as SVG and PNG
+	$(BIN)/python .ci/archive.py figures $(ARGS)
+
 test: $(VENV)/.installed ## build the pages, run every notebook and every test; list what failed
 	$(BIN)/python .ci/test.py
 
@@ -40,6 +46,11 @@ notebooks: $(VENV)/.installed ## execute all notebooks again, in place
 
 export: $(VENV)/.installed ## write notebooks/ again: the chapters for Colab, Kaggle and Jupyter
 	$(BIN)/python .ci/export.py
+
+assignment: ## make the graded assignment with Otter-Grader, and grade ten planted submissions
+	test -d .venv-otter || $(PYTHON) -m venv .venv-otter
+	.venv-otter/bin/python -m pip install --quiet otter-grader==7.0.0 ipykernel torch==2.13.0 --editable .
+	.venv-otter/bin/python .ci/assignment.py _build/assignment --try
 
 figures: $(VENV)/.installed ## draw the figures of the front page and the README again
 	for method in maml fomaml pretrain; do \
@@ -81,5 +92,5 @@ set-repository: $(VENV)/.installed ## write the public address everywhere: make 
 	$(BIN)/python .ci/export.py
 
 clean: ## remove what was built; .venv stays
-	rm -rf _build .venv-bench .pytest_cache .ruff_cache .mypy_cache *.egg-info
+	rm -rf _build .venv-bench .venv-otter .pytest_cache .ruff_cache .mypy_cache *.egg-info
 	find l2l book tests .ci -name __pycache__ -type d -prune -exec rm -rf {} +

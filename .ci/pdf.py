@@ -49,7 +49,7 @@ GATHER = r"""async ({pages, style}) => {
     for (const part of article.querySelectorAll(".toggle, .toggle-hidden, .dropdown"))
       part.classList.remove("toggle", "toggle-hidden", "dropdown");
     const forScreens = ["script", "input", ".headerlink", ".l2l-still figcaption", ".l2l-progress", ".l2l-pdf",
-      ".l2l-screen", ".l2l-hint", ".l2l-answer", "details.hide > summary"];
+      ".l2l-archive", ".l2l-screen", ".l2l-hint", ".l2l-answer", "details.hide > summary"];
     for (const part of article.querySelectorAll(forScreens.join())) part.remove();
     articles.push(article);
   }
