@@ -220,8 +220,9 @@ def _run_from(
 
     def params(prefix: str) -> Params:
         found = {name: tensors[f"{prefix}.{name}"] for name in template}
-        if any(found[name].shape != (len(config.seeds), *p.shape) for name, p in template.items()):
-            raise ValueError(f"the shapes of {prefix} are not those of its network, for {len(config.seeds)} seeds")
+        for name, p in template.items():
+            if (got := list(found[name].shape)) != (expected := [len(config.seeds), *p.shape]):
+                raise ValueError(f"{prefix}.{name} must have the shape of its network's, {expected}, got {got}")
         return found
 
     def part(prefix: str) -> dict[str, Tensor]:

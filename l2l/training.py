@@ -252,7 +252,11 @@ def _check_finite(advanced: list[Advanced], run: Run) -> None:
                 if not math.isfinite(loss)
                 else "the parameters or the optimiser's state overflowed"
             )
-            + "; a smaller alpha or beta may help"
+            + (
+                "; a smaller alpha or beta may help"
+                if run.iteration + i
+                else "; is every input finite, and a label left?"
+            )
         )
 
 

@@ -18,7 +18,7 @@ from test_graph import naive_gradient, problem, recorded_step
 from l2l import SineTasks
 from l2l.engine import cache, loops, native
 from l2l.engine.graph import record
-from l2l.engine.loops import compiled, lost, recorded, repeated
+from l2l.engine.loops import check_pure, compiled, lost, recorded, repeated
 from l2l.engine.replica import rates
 from l2l.net import flatten
 from l2l.tasks import Batch
@@ -344,7 +344,7 @@ def test_what_cannot_be_recorded_is_called(monkeypatch):
         lost("training", "called", reason)
 
 
-def test_what_is_recorded_must_be_a_pure_function():
+def test_a_step_must_be_made_of_pure_functions():
     def in_place(x):
         return (x.mul_(2),)
 
@@ -355,10 +355,11 @@ def test_what_is_recorded_must_be_a_pure_function():
         return (x.mul_(2) if x.sum() > 0 else x,)
 
     for function in (in_place, by_value_in_place):
-        with pytest.raises(ValueError, match="must return new tensors"):
-            recorded([function], (torch.ones(2),))
-    with pytest.raises(ValueError, match="one is random"):
-        recorded([random], (torch.ones(2),))
+        with pytest.raises(ValueError, match="^ours must return new tensors"):
+            check_pure("ours", function, (torch.ones(2),))
+    with pytest.raises(ValueError, match=r"^ours must be a function of what is given, and is random"):
+        check_pure("ours", random, (torch.ones(2),))
+    assert check_pure("ours", lambda x: (x / 0 - x / 0,), (torch.ones(2),))[0].isnan().all()  # that is no randomness
     undefined, reason = recorded([lambda x: (x / 0 - x / 0,)], (torch.ones(2),))  # that is no randomness
     assert reason is None
     assert undefined(torch.ones(2))[0].isnan().all()

@@ -201,3 +201,10 @@ def test_runs_of_single_seeds_side_by_side_are_the_run_of_all():
 def test_only_names_of_stored_runs(name):
     with pytest.raises(ValueError, match="name must be one of fomaml, fomaml-2-steps, .*, got "):
         Run.stored(name)
+
+
+def test_a_wrong_shape_is_named(run, tmp_path):
+    run.save(tmp_path / "a.run")
+    damage_wrong_shape(tmp_path / "a.run")
+    with pytest.raises(ValueError, match=r"theta\.b1 must have the shape of its network's, .*, got \[2, 3\]"):
+        Run.load(tmp_path / "a.run")

@@ -465,7 +465,12 @@ def nothing(theta):
 
 UNFIT = {  # settings, family, and what is said of them
     "a pair for a MetaGrad": (by_any(lambda *a, **k: tuple(l2l.maml(*a, **k))), drawn(), "must be a MetaGrad, got a t"),
-    "noise in the gradient": (by_any(noisy), drawn(), "one is random"),
+    "noise in the gradient": (by_any(noisy), drawn(), "the method own, .*is random"),
+    "noise in the update": (
+        optimiser(nothing, lambda t, g, s, r: (t + torch.randn_like(t), s)),
+        drawn(),
+        "the optimiser own must be a function .*is random",
+    ),
     "a tuple for a Batch": ({}, drawn(lambda b: tuple(b[:4])), "Changed.sample gives must be a Batch.*got a tuple"),
     "arrays in a Batch": ({}, drawn(lambda b: l2l.Batch(*(x.numpy() for x in b[:4]))), "x_support: ndarray"),
     "too few tasks": ({}, drawn(lambda b: l2l.SineBatch(*(x[1:] for x in b))), r"support \[200, 6.*got \[199, 6"),
@@ -496,7 +501,11 @@ UNFIT = {  # settings, family, and what is said of them
     ),
     "no iterates": (loops(lambda theta, *_, **settings: l2l.adapt(theta, *_, **settings)), drawn(), "2 iter.*a dict"),
     "too few iterates": (loops(lambda theta, *_, **settings: iter([theta])), drawn(), "2 iterates.*got 1"),
-    "an optimiser in place": (optimiser(lambda t: (torch.zeros_like(t),), in_place), drawn(), "must return new tensor"),
+    "an optimiser in place": (
+        optimiser(lambda t: (torch.zeros_like(t),), in_place),
+        drawn(),
+        "optimiser own must return new",
+    ),
 }
 
 
@@ -521,11 +530,11 @@ def test_a_curve_needs_an_iterate_for_every_step(generator):
 WRONG = {
     "a gradient is missing": (
         lambda theta, batch, **_: l2l.MetaGrad(torch.zeros(()), {"W1": theta["W1"]}),
-        "names and shapes of theta",
+        r"names and shapes of theta: b1 \[40\], got nothing; W2",
     ),
     "a loss for each task": (
         lambda theta, batch, **_: l2l.MetaGrad(torch.zeros(3), dict(theta)),
-        "a loss without axes",
+        r"the loss of wrong must have no axes, got shape \[3\]",
     ),
 }
 

@@ -47,29 +47,29 @@ def repeated(step: Function, rates: State = ()) -> Loop:
 
 
 def recorded(forms: Sequence[Function], example: State) -> tuple[Function, Unavailable | None]:
-    """Record the first form of a function that can be; where none can, return the last one itself, and why.
-
-    Raises:
-        ValueError: it is no pure function.
-    """
-    kept = tuple(x.clone() for x in example)
-    function, reason = _first_recorded(forms, example)
-    with torch.no_grad():
-        results = function(*example), function(*example)
-    if not _same(example, kept):
-        raise ValueError("the method and the optimiser must return new tensors, and one changes those that it is given")
-    if not _same(*results):
-        raise ValueError("the method and the optimiser must be functions of what they are given, and one is random")
-    return function, reason
-
-
-def _first_recorded(forms: Sequence[Function], example: State) -> tuple[Function, Unavailable | None]:
+    """Record the first form of a function that can be; where none can, return the last one itself, and why."""
     for form in forms:
         try:
             return record(form, *example), None
         except Unavailable as error:
             reason = error
     return forms[-1], reason
+
+
+def check_pure(who: str, function: Function, example: State) -> State:
+    """Return what a function gives.
+
+    Raises:
+        ValueError: it changes what it is given, or gives something else the next time.
+    """
+    kept = tuple(x.clone() for x in example)
+    with torch.no_grad():
+        results = function(*example), function(*example)
+    if not _same(example, kept):
+        raise ValueError(f"{who} must return new tensors, and changes those that are given")
+    if not _same(*results):
+        raise ValueError(f"{who} must be a function of what is given, and is random")
+    return results[0]
 
 
 def _same(these: State, those: State) -> bool:

@@ -106,12 +106,18 @@ def _meta_gradient(config: TrainConfig, theta: Params, batch: Batch, alpha: Rate
     found = method(theta, batch, alpha=alpha, steps=config.steps, loss=loss)
     if not isinstance(found, MetaGrad):
         raise TypeError(f"the meta-gradient of {method.name} must be a MetaGrad, got a {type(found).__name__}")
-    shapes = {name: p.shape for name, p in theta.items()}
-    if {name: g.shape for name, g in found.grads.items()} != shapes or found.loss.shape != ():
+    shapes, got = ({name: list(v.shape) for name, v in values.items()} for values in (theta, found.grads))
+    if shapes != got:
+        off = [
+            f"{n} {shapes.get(n, 'not there')}, got {got.get(n, 'nothing')}"
+            for n in shapes | got
+            if shapes.get(n) != got.get(n)
+        ]
         raise ValueError(
-            f"the meta-gradient of {method.name} must have the names and shapes of theta, {shapes}, and a loss without "
-            f"axes; got { ({name: g.shape for name, g in found.grads.items()}) } and {found.loss.shape}"
+            f"the meta-gradient of {method.name} must have the names and shapes of theta: {'; '.join(off)}"
         )
+    if found.loss.shape != ():
+        raise ValueError(f"the loss of {method.name} must have no axes, got shape {list(found.loss.shape)}")
     return found
 
 

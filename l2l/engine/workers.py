@@ -16,7 +16,7 @@ from torch.fx import GraphModule
 from l2l.config import HELD_OUT_TASKS, TrainConfig
 from l2l.engine.distributed import Ranks
 from l2l.engine.graph import Function
-from l2l.engine.loops import Loop, compiled, compiled_alone, lost, recorded, repeated
+from l2l.engine.loops import Loop, check_pure, compiled, compiled_alone, lost, recorded, repeated
 from l2l.engine.native import Unavailable
 from l2l.engine.replica import (
     Replica,
@@ -80,6 +80,10 @@ class Workers:
         if not all(map(torch.equal, self._batch, again)):
             raise ValueError(f"{family!r} must draw the same tasks from the same generator, and draws others")
         alpha, beta = self._rates
+        who = f"the method {config.parts.method.name}, with its network and its loss,"
+        grads, _ = check_pure(who, make_gradient(config, like, fixed=True), (start.theta, alpha, *self._batch))
+        who = f"the optimiser {config.parts.optimizer.name}"
+        check_pure(who, make_update(config, fixed=True), (*self._state, beta, grads))
 
         def of(make: Callable[..., Function], *example: Tensor) -> tuple[Function, Unavailable | None]:
             return recorded([make(fixed=fixed) for fixed in (False, True)], example)
