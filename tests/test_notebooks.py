@@ -146,3 +146,14 @@ def test_every_prediction_is_followed_by_an_answer_that_is_folded(path):
     boxes = re.findall(r":::\{admonition\} Predict\n(?s:.*?)\n:::\n\n(.*)", text)
     assert len(boxes) == text.count("{admonition} Predict") > 0
     assert all(after.startswith('<details class="l2l-answer">') for after in boxes)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_question_has_three_answers_one_of_them_right(path):
+    text = "\n\n".join(source(cell) for cell in load(path)["cells"] if cell["cell_type"] == "markdown")
+    quiz = re.search(r"(?s)## Check yourself\n(.*?)(?=\n## |\Z)", text)[1]
+    _, *questions = re.split(r"\*\*Question \d+\.\*\* ", quiz)
+    assert 4 <= len(questions) <= 6
+    for question in questions:
+        said = re.findall(r'<details class="l2l-choice"><summary>.+</summary>\n\n(Right|No)\b', question)
+        assert sorted(said) == ["No", "No", "Right"], question
