@@ -9,7 +9,7 @@ ARGS ?=
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book pdf archive figure-archive test elsewhere notebooks export assignment figures paper bench side-by-side serve lint links set-repository clean
+.PHONY: help book pdf epub archive figure-archive test elsewhere notebooks export assignment figures paper bench side-by-side serve lint links set-repository clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -29,7 +29,10 @@ book: $(VENV)/.installed ## build the pages, with warnings as errors
 pdf: book ## print all pages to one PDF, with Chromium
 	$(BIN)/python .ci/pdf.py
 
-archive: pdf ## pack the pages and the PDF into one file, for reading without a connection
+epub: book ## write all pages to one EPUB, with formulas as MathML
+	$(BIN)/python .ci/epub.py
+
+archive: pdf epub ## pack the pages and the PDF into one file, for reading without a connection
 	$(BIN)/python .ci/archive.py site
 
 figure-archive: $(VENV)/.installed ## run the chapters and pack every figure as SVG and PNG

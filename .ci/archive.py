@@ -16,9 +16,9 @@ import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
+from pdf import HTML, name_on_front
 
 ROOT = Path(__file__).resolve().parent.parent
-HTML = ROOT / "_build" / "html"
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 LINK = re.compile(r'<span class="l2l-archive">.*?</span>')
 FORMATS = {"image/svg+xml": "svg", "image/png": "png"}
@@ -45,13 +45,6 @@ def site(html: Path) -> Iterator[tuple[str, bytes]]:
             if name == "book/index.html":
                 content = LINK.sub('<span class="l2l-archive"></span>', content.decode()).encode()
             yield name, content
-
-
-def link_to(out: Path, html: Path) -> None:
-    """Let the front page name the archive."""
-    front = html / "book" / "index.html"
-    link = f'<span class="l2l-archive">: <a href="../{out.name}">{out.name}</a></span>'
-    front.write_text(LINK.sub(link, front.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def figures(notebook: NotebookNode, numbers: dict[str, str], folder: Path) -> Iterator[tuple[str, bytes]]:
@@ -89,7 +82,7 @@ def main(what: str, *chapters: str) -> None:
             raise SystemExit("the pages are not built; run make book first")
         out = HTML / f"learning-to-learn-{VERSION}.zip"
         count = pack(site(HTML), out)
-        link_to(out, HTML)
+        name_on_front(out, "archive")
     else:
         out = ROOT / "_build" / f"figures-{VERSION}.zip"
         count = pack(all_figures(list(chapters)), out)

@@ -4,6 +4,7 @@ python .ci/pdf.py [out.pdf]
 """
 
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -49,7 +50,7 @@ GATHER = r"""async ({pages, style}) => {
     for (const part of article.querySelectorAll(".toggle, .toggle-hidden, .dropdown"))
       part.classList.remove("toggle", "toggle-hidden", "dropdown");
     const forScreens = ["script", "input", ".headerlink", ".l2l-still figcaption", ".l2l-progress", ".l2l-pdf",
-      ".l2l-archive", ".l2l-screen", ".l2l-hint", ".l2l-answer", "details.hide > summary"];
+      ".l2l-epub", ".l2l-archive", ".l2l-screen", ".l2l-hint", ".l2l-answer", "details.hide > summary"];
     for (const part of article.querySelectorAll(forScreens.join())) part.remove();
     articles.push(article);
   }
@@ -127,6 +128,14 @@ def name_outline(path: Path, headings: list[str]) -> None:
     writer.write(path)
 
 
+def name_on_front(file: Path, kind: str, html: Path = HTML) -> None:
+    """Let the front page link to a file beside the pages, where it says how to make it: only now is it there."""
+    front = html / "book" / "index.html"
+    link = f'<span class="l2l-{kind}">: <a href="../{file.name}">{file.name}</a></span>'
+    text = front.read_text(encoding="utf-8")
+    front.write_text(re.sub(rf'<span class="l2l-{kind}">.*?</span>', link, text), encoding="utf-8")
+
+
 if __name__ == "__main__":
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else HTML / "learning-to-learn.pdf"
     chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -134,9 +143,6 @@ if __name__ == "__main__":
         raise SystemExit("make pdf needs Chromium: install the package chromium")
     with sync_playwright() as playwright:
         print_book(playwright.chromium.launch(executable_path=chromium), target)
-    if target.parent == HTML:  # only now is there something to link to
-        front = HTML / "book" / "index.html"
-        link = f'<span class="l2l-pdf">: <a href="../{target.name}">{target.name}</a></span>'
-        text = front.read_text(encoding="utf-8")
-        front.write_text(text.replace('<span class="l2l-pdf"></span>', link), encoding="utf-8")
+    if target.parent == HTML:
+        name_on_front(target, "pdf")
     print(f"Open {target}")

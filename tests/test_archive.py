@@ -4,6 +4,7 @@ import re
 from zipfile import ZipFile
 
 import archive
+import pdf
 import pytest
 from archive import HTML
 from nbformat.v4 import new_code_cell, new_notebook
@@ -44,7 +45,7 @@ def test_the_front_page_names_the_archive(tmp_path):
     front.parent.mkdir()
     front.write_text('in one file<span class="l2l-archive"></span>.', encoding="utf-8")
     for version in ("1", "2"):  # and again, for another version
-        archive.link_to(tmp_path / f"book-{version}.zip", tmp_path)
+        pdf.name_on_front(tmp_path / f"book-{version}.zip", "archive", tmp_path)
         assert front.read_text(encoding="utf-8").count(f'<a href="../book-{version}.zip">') == 1
     assert "book-1" not in front.read_text(encoding="utf-8")
 
