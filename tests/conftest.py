@@ -1,6 +1,7 @@
 import functools
 import http.server
 import shutil
+import signal
 import threading
 from pathlib import Path
 
@@ -19,6 +20,13 @@ test has one, as others share its machine. What must stay fast is counted instea
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interrupts():
+    """Python's own handler, as what a shell starts in the background ignores interrupts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

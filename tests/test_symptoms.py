@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+import torch
 
 from l2l.check import Failed
 
@@ -28,6 +29,14 @@ def entries():
 
 
 SETUP, ENTRIES = entries()
+
+
+@pytest.fixture(autouse=True)
+def every_warning():
+    """Torch gives some of its warnings once in a process, and another test may have had it."""
+    torch.set_warn_always(True)
+    yield
+    torch.set_warn_always(False)
 
 
 def printed(code):
