@@ -34,7 +34,7 @@ def pdf(html, browser, tmp_path_factory):
 @pytest.fixture(scope="module")
 def text(pdf):
     found = " ".join(page.extract_text() for page in pdf.pages)
-    return re.sub(r"\s+", " ", found).replace("ﬀ", "ff").replace("ﬁ", "fi")
+    return re.sub(r"\s+", " ", found).replace("ﬀ", "ff").replace("ﬁ", "fi").replace("ﬂ", "fl")
 
 
 def test_every_chapter_is_in_the_outline(pdf, html):
@@ -58,7 +58,7 @@ def test_exercises_solutions_and_questions_are_unfolded(html, text):
     assert len(explanations) >= 7 * 9
     for explanation in explanations:
         words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", explanation))[:40].strip()
-        assert re.split(r"“|\\", words)[0] in text, words  # up to a quotation mark or a formula
+        assert re.split(r"“|\\", words)[0].strip() in text, words  # up to a quotation mark or a formula
 
 
 def test_every_figure_is_there_and_whole(pdf, html, text):
