@@ -268,7 +268,7 @@ class Export:
                 if name == "solution-start":
                     solution = []
                 elif name == "solution-end":
-                    helpers = "" if not self.solved else helpers
+                    helpers = helpers if self.solved else ""
                     yield from self.folded(solution, f"{cell.id}-solution-{n}")
                     solution = None
                 elif name == "solution":

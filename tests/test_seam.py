@@ -4,6 +4,7 @@ Each of the methods is a few lines, and touches no file of l2l. What they comput
 no code with them: finite differences, a closed form, a loop by hand, torch's own optimisers.
 """
 
+import itertools
 import os
 import re
 import signal
@@ -459,6 +460,13 @@ def noisy(theta, batch, **settings):
     return l2l.MetaGrad(found.loss, {n: g + torch.randn_like(g) for n, g in found.grads.items()})
 
 
+TURNS = itertools.count(1)
+
+
+def never_the_same(theta, x, y, **settings):
+    yield from l2l.inner_loop({n: p * next(TURNS) for n, p in theta.items()}, x, y, **settings)
+
+
 def nothing(theta):
     return ()
 
@@ -466,6 +474,11 @@ def nothing(theta):
 UNFIT = {  # settings, family, and what is said of them
     "a pair for a MetaGrad": (by_any(lambda *a, **k: tuple(l2l.maml(*a, **k))), drawn(), "must be a MetaGrad, got a t"),
     "noise in the gradient": (by_any(noisy), drawn(), "the method own, .*is random"),
+    "an inner loop for adapting that is another each time": (
+        {"method": l2l.Method("own", l2l.maml, never_the_same)},
+        drawn(),
+        "the method own, .*is random",
+    ),
     "noise in the update": (
         optimiser(nothing, lambda t, g, s, r: (t + torch.randn_like(t), s)),
         drawn(),

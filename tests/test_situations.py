@@ -84,9 +84,7 @@ def alone(function, *arguments, **more):
 
 
 def calling(function, *arguments):
-    # Python's own handler, as what a shell starts in the background ignores interrupts.
-    code = f"import signal, sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-    code += "signal.signal(signal.SIGINT, signal.default_int_handler)\nimport test_situations as t; t.{}(*{})"
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_situations as t; t.{{}}(*{{}})"
     return ["-c", code.format(function.__name__, list(map(str, arguments)))]
 
 

@@ -4,7 +4,9 @@ package sphinx-revealjs holds.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from html import escape
 from importlib.metadata import files
 from pathlib import Path
@@ -81,19 +83,16 @@ def last_sentence(paragraph: Tag) -> str:
     return "".join(parts)
 
 
-def soup(path: Path) -> BeautifulSoup:
-    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
-
-
-def cleaned(page: BeautifulSoup, name: str) -> BeautifulSoup:
+def cleaned(path: Path) -> Tag:
     """A page's article without what only a page needs, its links seen from the slides' folder."""
+    page = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
     article = page.select_one("article.bd-article")
     for part in article.select(".headerlink, .section-number, button, script, .l2l-hint"):
         part.decompose()
     for link in article.select("a[href]"):
         if "://" not in link["href"]:
             link["href"] = (
-                f"../book/{name}.html{link['href']}" if link["href"].startswith("#") else f"../book/{link['href']}"
+                f"../book/{path.name}{link['href']}" if link["href"].startswith("#") else f"../book/{link['href']}"
             )
     return article
 
@@ -128,23 +127,20 @@ def fill(deck: Deck, section: Tag, heading: str, notes: str, own: bool) -> None:
     deck.slides[-1].notes += deck.told()
 
 
-def session(teach: Tag, out: Path) -> str:
-    """The slides of one session, from its section of the teachers' page."""
+def session(teach: Tag, article: Callable[[str], Tag]) -> str:
+    """The slides of one session, from its section of the teachers' page and the articles that it names."""
     deck, title = Deck(), teach.h2.get_text()
     deck.add(title, str(teach.p), kind="title")
     for minutes, what, how in (row.find_all("td") for row in teach.select("tbody tr")):
         link = what.find("a", href=True)
         document, _, anchor = (link["href"] if link is not None else "").rpartition("/")[2].partition("#")
-        name = document.removesuffix(".html")
-        there = out / "book" / f"{name}.html"
         told = f"<p><strong>{minutes.get_text()} minutes.</strong> {how.decode_contents()}</p>"
-        if what.get_text().startswith("Exercises") or not name[:2].isdigit():
+        if what.get_text().startswith("Exercises") or not document[:2].isdigit():
             deck.add(what.get_text().partition(":")[0], what.decode_contents().partition(":")[2], told)
             continue
-        article = cleaned(soup(there), name)
-        section = article.find(id=anchor) if anchor else article.section
+        section = article(document).find(id=anchor) if anchor else article(document).section
         if section is None:
-            raise ValueError(f"{name}.html has no section {anchor!r}, which the teachers' page names")
+            raise ValueError(f"{document} has no section {anchor!r}, which the teachers' page names")
         told += f'<p><a href="{link["href"]}">on the page</a></p>'
         fill(deck, section, what.get_text(), told, own=not anchor)
     return PAGE.format(title=title, slides="\n".join(map(str, deck.slides)))
@@ -158,9 +154,9 @@ def write_slides(app, error) -> None:
         packaged = next(f for f in files("sphinx-revealjs") if str(f).endswith(f"_static/revealjs/{part}"))
         copy_asset(str(packaged.locate()), out / "_static" / "reveal")
     (out / "slides").mkdir(exist_ok=True)
-    sections = cleaned(soup(out / "book" / "teach.html"), "teach").select("section[id^=session-]")
-    for n, teach in enumerate(sections, start=1):
-        (out / "slides" / f"session-{n:02d}.html").write_text(session(teach, out), encoding="utf-8")
+    article = cache(lambda document: cleaned(out / "book" / document))  # a chapter is named by many rows
+    for n, teach in enumerate(article("teach.html").select("section[id^=session-]"), start=1):
+        (out / "slides" / f"session-{n:02d}.html").write_text(session(teach, article), encoding="utf-8")
 
 
 def setup(app) -> dict:

@@ -82,6 +82,7 @@ class Workers:
         alpha, beta = self._rates
         who = f"the method {config.parts.method.name}, with its network and its loss,"
         grads, _ = check_pure(who, make_gradient(config, like, fixed=True), (start.theta, alpha, *self._batch))
+        check_pure(who, make_measure(config, like, fixed=True), (start.theta, alpha, *self._held_out))
         who = f"the optimiser {config.parts.optimizer.name}"
         check_pure(who, make_update(config, fixed=True), (*self._state, beta, grads))
 
@@ -92,8 +93,6 @@ class Workers:
         if self._shared:
             part = group.part(self._batch)
             gradient, reason = of(partial(make_gradient, config, like), start.theta, alpha, *part)
-            with torch.no_grad():
-                grads, _ = gradient(start.theta, alpha, *part)
             update, of_update = of(partial(make_update, config), *self._state, beta, grads)
             reason = reason or of_update
             self._halves = (gradient, (start.theta,), (alpha,), part), (update, self._state, (beta,), (grads,))

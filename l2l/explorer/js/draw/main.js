@@ -3,14 +3,14 @@
 import {button, note, row} from "../page/controls.js";
 import {announcement, html, later, numbersTable, swatch} from "../page/dom.js";
 import {handle} from "../page/handle.js";
-import {clamp, readable, twoDecimals} from "../page/numbers.js";
+import {clamp, evenly, readable, twoDecimals} from "../page/numbers.js";
 import {Plot} from "../page/plot.js";
-import {COLUMNS, columnOf, columnPlace, difference, stroke} from "./state.js";
+import {COLUMNS, columnOf, difference, stroke} from "./state.js";
 
 const OURS = {color: "currentColor", width: 3};
 
 export function buildDraw(root, panel, {x, points, answers, styles, reach}) {
-  const range = [x[0], x.at(-1)], columns = Array.from({length: COLUMNS}, (_, k) => columnPlace(k, range));
+  const range = [x[0], x.at(-1)], columns = evenly(...range, COLUMNS);
   const state = {curve: new Float64Array(COLUMNS), pen: (COLUMNS - 1) / 2, drawn: false, shown: false};
   const cell = html("div", {style: "touch-action: none; cursor: crosshair"});
   const plot = new Plot(cell, {title: "your curve", xlabel: "x", ylabel: "y", x: range, y: [-reach, reach],

@@ -6,7 +6,6 @@ export const COLUMNS = 41;
 
 export const columnOf = (x, [low, high]) =>
   clamp(Math.round((x - low) / (high - low) * (COLUMNS - 1)), 0, COLUMNS - 1);
-export const columnPlace = (column, [low, high]) => low + (high - low) * column / (COLUMNS - 1);
 
 // Every column between two places of the pen, as a pointer may leave some out.
 export function stroke(curve, [from, fromY], [to, toY]) {
