@@ -78,6 +78,11 @@ side-by-side: ## compare line 10 in numpy, PyTorch, JAX, higher, learn2learn and
 	.venv-bench/bin/python benchmarks/side_by_side.py
 	.venv-bench/bin/python -m pytest tests/test_side_by_side.py tests/test_conformance.py
 
+kernel: ## build the explorers' kernel of its C source (WebAssembly; the result is part of the repository)
+	test -d .venv-kernel || $(PYTHON) -m venv .venv-kernel
+	.venv-kernel/bin/python -m pip install --quiet ziglang==0.13.0
+	.venv-kernel/bin/python .ci/kernel.py
+
 serve: book ## serve the built pages at http://localhost:8000
 	$(BIN)/python -m http.server --directory _build/html 8000
 
@@ -95,5 +100,5 @@ set-repository: $(VENV)/.installed ## write the public address everywhere: make 
 	$(BIN)/python .ci/export.py
 
 clean: ## remove what was built; .venv stays
-	rm -rf _build .venv-bench .venv-otter .pytest_cache .ruff_cache .mypy_cache *.egg-info
+	rm -rf _build .venv-bench .venv-kernel .venv-otter .pytest_cache .ruff_cache .mypy_cache *.egg-info
 	find l2l book tests .ci -name __pycache__ -type d -prune -exec rm -rf {} +

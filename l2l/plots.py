@@ -32,10 +32,12 @@ METHOD_STYLE: dict[str, LineStyle] = {
     "fomaml": {"label": "FOMAML", "color": "#008a63", "linestyle": "--"},
     "pretrain": {"label": "pre-training", "color": "#d9660a", "linestyle": "-."},
     "reptile": {"label": "Reptile", "color": "#b5305f", "linestyle": (0, (5, 1, 1, 1, 1, 1))},
+    "anil": {"label": "ANIL", "color": "#7a6a00", "linestyle": (0, (8, 2))},
+    "meta-sgd": {"label": "Meta-SGD", "color": "#00808f", "linestyle": (0, (6, 2, 1, 2))},
     "untrained": {"label": "untrained", "color": "#7d4e9e", "linestyle": ":"},
 }
 """Legible in print without colour, too: the line styles differ, and the markers of medians."""
-MARKERS = {"maml": "o", "fomaml": "s", "pretrain": "^", "reptile": "v", "untrained": "D"}
+MARKERS = {"maml": "o", "fomaml": "s", "pretrain": "^", "reptile": "v", "anil": "P", "meta-sgd": "X", "untrained": "D"}
 OTHER_COLORS = ("#7a6a00", "#00808f", "#a0522d", "#5b5bd6", "#c2185b")
 OTHER_DASHES = ((0, (8, 2)), (0, (1, 1)), (0, (6, 2, 1, 2)), (0, (3, 1)))
 OTHER_MARKERS = "PXph*"

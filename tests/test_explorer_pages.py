@@ -303,7 +303,9 @@ ADAPTED = state_of(
     "show=maml,pretrain"
 )
 BENT = state_of("d=2 theta=1,-1 c=-1,0.5,1,1 h=0.5,1,2,0.25 a=0.3,-0.5 alpha=0.3 steps=4 bend=0.2 equal=0")
-TRAINED = state_of("alpha=0.02 steps=3 tasks=10 shots=4 seed=5 fit=2")
+TRAINED = state_of(
+    "methods=maml,reptile,meta-sgd alpha=0.02 steps=10 tasks=10 shots=4 seed=5 fit=2 lowA=1 highA=2.5 lowB=0.5 highB=6"
+)
 
 
 @pytest.mark.parametrize("book", ["by_http", "from_disk"], indirect=True)
@@ -565,36 +567,46 @@ WORKERS = """(() => {
 })();"""
 
 
+TRAINING = "document.querySelector('[data-kind=metatrain]').l2l"
+SEEN = f"Object.values({TRAINING}.seen)"
+STARTED = f"{SEEN}.length === 3"
+
+
 def test_metatrain_trains_pauses_and_starts_again(tab, book):
     tab.add_init_script(WORKERS)
     shown = Explorer(tab, book, "metatrain")
-    tab.wait_for_function("document.querySelector('[data-kind=metatrain]').l2l.seen")
+    tab.wait_for_function(STARTED)
     shown.settle()
-    settings = tab.evaluate("sent.find(m => m.settings).settings")
-    config = l2l.TrainConfig()
-    for name in ("alpha", "steps", "tasks", "shots", "query", "beta"):
-        assert settings[name] == getattr(config, name)
-    assert settings["train"] == l2l.tasks.stream(l2l.tasks.TRAIN, 0).initial_seed()
+    first = tab.evaluate("sent.filter(m => m.settings).map(m => m.settings)")
+    assert [settings["method"] for settings in first] == ["maml", "fomaml", "pretrain"]
+    config, family = l2l.TrainConfig(), l2l.SineTasks()
+    for settings in first:
+        for name in ("alpha", "steps", "tasks", "shots", "query", "beta"):
+            assert settings[name] == getattr(config, name)
+        assert settings["family"] == {name: list(ends) for name, ends in vars(family).items() if name != "noise"} | {
+            "noise": family.noise
+        }
+        assert settings["train"] == l2l.tasks.stream(l2l.tasks.TRAIN, 0).initial_seed()
     start = shown.rows()
     shown.press("Train")
-    tab.wait_for_function("document.querySelector('[data-kind=metatrain]').l2l.seen.iteration >= 60")
-    assert tab.evaluate("timeouts()") == [1]  # the next updates
+    tab.wait_for_function(f"{SEEN}.every(one => one.iteration >= 60)")
+    assert tab.evaluate("timeouts()") == [1, 1, 1]  # the next updates
     shown.press("Pause")
-    assert tab.evaluate("timeouts()") == [0]  # nothing in the worker will go on
+    assert tab.evaluate("timeouts()") == [0, 0, 0]  # nothing in the workers will go on
     shown.settle()
     now = shown.now
-    run = l2l.train(l2l.TrainConfig(iterations=50, log_every=50), progress=False)
-    history = now["seen"]["shown"]["maml"]["history"]
-    norms = dict(zip(history["iteration"], history["norm"], strict=True))
-    for i, expected in zip((0, 50), run.history["initial_gradient_norm"][:, 0].tolist(), strict=True):
-        assert norms[i] == pytest.approx(expected, rel=5e-3)
+    assert {one["precision"] for one in now["seen"].values()} == {"single"}
+    for method in ("maml", "fomaml", "pretrain"):
+        run = l2l.train(l2l.TrainConfig(method=method, iterations=50, log_every=50), progress=False)
+        history = now["seen"][method]["history"]
+        norms = dict(zip(history["iteration"], history["norm"], strict=True))
+        for i, expected in zip((0, 50), run.history["initial_gradient_norm"][:, 0].tolist(), strict=True):
+            assert norms[i] == pytest.approx(expected, rel=5e-3)
     assert shown.rows() != start
     shown.press("Go on")
-    tab.wait_for_function(
-        f"document.querySelector('[data-kind=metatrain]').l2l.seen.iteration > {now['seen']['iteration']}"
-    )
+    tab.wait_for_function(f"{TRAINING}.seen.maml.iteration > {now['seen']['maml']['iteration']}")
     shown.press("Reset")
-    tab.wait_for_function("document.querySelector('[data-kind=metatrain]').l2l.seen.iteration === 0")
+    tab.wait_for_function(f"{SEEN}.every(one => one.iteration === 0) && {STARTED}")
     shown.settle()
     assert shown.rows() == start
     shown.slide("steps in the fit", "ArrowLeft", 10)  # begins nothing afresh
@@ -606,30 +618,88 @@ def test_metatrain_trains_pauses_and_starts_again(tab, book):
         ("tasks a batch", "ArrowLeft", "tasks", 20),
         ("points K", "ArrowLeft", "shots", 9),
         ("seed", "ArrowRight", "seed", 1),
+        ("amplitude to", "ArrowRight", "family", {**vars(family), "amplitude": [0.1, 5.1]}),
     ):
         shown.slide(label, key)
-        messages += 1
+        messages += 3
         assert tab.evaluate("sent.length") == messages
-        assert tab.evaluate(f"sent.at(-1).settings.{name}") == value
+        sent = tab.evaluate(f"sent.at(-1).settings.{name}")
+        assert sent == (value if name != "family" else {n: list(v) if n != "noise" else v for n, v in value.items()})
     assert tab.evaluate("sent.at(-1).settings.train") == l2l.tasks.stream(l2l.tasks.TRAIN, 1).initial_seed()
 
 
+def test_a_method_joins_or_leaves_while_the_others_train(tab, book):
+    tab.add_init_script(WORKERS)
+    shown = Explorer(tab, book, "metatrain")
+    tab.wait_for_function(STARTED)
+    shown.press("Train")
+    shown.tick("Meta-SGD")
+    tab.wait_for_function(f"{TRAINING}.seen['meta-sgd']?.iteration > 0")
+    shown.tick("MAML")
+    shown.press("Pause")
+    shown.settle()
+    assert shown.rows().keys() == {"fomaml", "pretrain", "meta-sgd"}
+    assert shown.now["seen"].keys() == {"fomaml", "pretrain", "meta-sgd"}
+    rates = list(shown.now["seen"]["meta-sgd"]["rates"].values())
+    assert len(set(rates)) > 1000  # each parameter has learnt its own
+    assert len(set(shown.now["seen"]["fomaml"]["rates"].values())) == 1
+    shown.root.evaluate("root => root.remove()")
+    shown.settle()
+
+
+def test_without_webassembly_it_trains_in_plain_javascript(tab, book):
+    """As under a content policy that lets no WebAssembly run, or in a browser that has no SIMD."""
+    tab.add_init_script(
+        """window.Blob = class extends Blob {
+             constructor(parts, ...more) { super(["self.WebAssembly = undefined;", ...parts], ...more); }
+           };"""
+    )
+    shown = Explorer(tab, book, "metatrain")
+    tab.wait_for_function(STARTED)
+    shown.press("Train")
+    tab.wait_for_function(f"{SEEN}.every(one => one.iteration >= 10)")
+    shown.press("Pause")
+    assert {one["precision"] for one in shown.now["seen"].values()} == {"double"}
+
+
+def test_nothing_goes_on_when_its_cell_is_gone(tab, book):
+    tab.add_init_script(
+        """(() => {
+             window.alive = {workers: 0, urls: 0, observers: 0};
+             const {createObjectURL, revokeObjectURL} = URL;
+             URL.createObjectURL = blob => { alive.urls++; return createObjectURL.call(URL, blob); };
+             URL.revokeObjectURL = url => { alive.urls--; return revokeObjectURL.call(URL, url); };
+             window.Worker = class extends Worker {
+               constructor(...given) { super(...given); alive.workers++; }
+               terminate() { alive.workers--; super.terminate(); }
+             };
+           })();"""
+    )
+    shown = Explorer(tab, book, "metatrain")
+    tab.wait_for_function(STARTED)
+    shown.press("Train")
+    assert tab.evaluate("alive.workers") == 3
+    assert tab.evaluate("alive.urls") == 1
+    shown.root.evaluate("root => root.remove()")
+    tab.evaluate("() => new Promise(done => setTimeout(done))")
+    assert tab.evaluate("[alive.workers, alive.urls]") == [0, 0]
+
+
 def test_the_page_stays_alive_while_it_trains(tab, book):
-    """All training is the worker's. For each of its messages the page adapts each network once, to draw it."""
+    """All training is the workers'. For each of their messages the page adapts each network once at most, to draw it."""
     work = Work(tab)
     shown = Explorer(tab, book, "metatrain")
-    root = "document.querySelector('[data-kind=metatrain]').l2l"
-    tab.wait_for_function(f"{root}.seen")
+    tab.wait_for_function(STARTED)
     work.done("metatrain")
     shown.press("Train")
-    tab.wait_for_function(f"{root}.seen.iteration >= 200")
+    tab.wait_for_function(f"{SEEN}.every(one => one.iteration >= 200)")
     shown.slide("steps in the fit", "ArrowLeft", 3)  # the page listens
     assert shown.state["fit"] == 7
     assert shown.now["going"]
     shown.press("Pause")
     shown.rest()
     done = work.done("metatrain")
-    assert done["receive"] >= 1
+    assert done["receive"] >= 3
     assert 1 <= done["draw"] <= done["receive"] + 3  # keys pressed
     assert done["gradient"] <= 10 * 3 * done["draw"]
     assert done["sweep"] <= 3 * done["draw"]
@@ -760,7 +830,7 @@ def test_what_one_move_of_a_point_costs(tab, book):
     """Four networks, 50 steps, error curves and all, are computed once for a frame. No axis is drawn again."""
     work = Work(tab)
     shown = Explorer(tab, book, "adapt")
-    tab.wait_for_function("document.querySelector('[data-kind=metatrain]').l2l.seen")
+    tab.wait_for_function(STARTED)
     shown.rest()
     x, y = shown.middle("support point 3")
     tab.mouse.move(x, y)
@@ -813,7 +883,7 @@ def test_it_follows_the_pages_colour_scheme(tab, book):
 
 
 def test_methods_differ_without_colour(tab, book):
-    for name, count in (("adapt", 4), ("line10", 4), ("metatrain", 3)):
+    for name, count in (("adapt", 4), ("line10", 4), ("metatrain", 6)):
         shown = Explorer(tab, book, name)
         styles = shown.root.locator(".l2l-swatch path").evaluate_all(
             "lines => [...new Set(lines.map(l => `${l.style.strokeDasharray} ${l.style.strokeWidth}`))]"

@@ -4,10 +4,12 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import relatives
 import torch
 from torch.func import grad, jacrev, vjp, vmap
 
@@ -121,6 +123,28 @@ def adaptation_paths(alpha=0.01, steps=50):
     return paths
 
 
+def relatives_of(theta):
+    """Reptile, ANIL and Meta-SGD: their meta-gradients, and the parameters' inner rates as the modules have them."""
+    head = [n for n in theta if n.endswith(str(len(theta) // 2))]
+
+    def anil(theta, batch, **settings):
+        return relatives.adapting("anil", *head)(theta, batch, **settings)
+
+    def meta_sgd(theta, batch, **settings):
+        """The derivative by the rates, too, of rates that differ."""
+        loss, grads = relatives.META_SGD(theta | rates_of(theta), batch, **settings)
+        by_log = {n: grads.pop(f"log_rate.{n}") for n in theta}
+        return loss, grads, {n: g / rates_of(theta)[f"log_rate.{n}"].exp() for n, g in by_log.items()}
+
+    return {"reptile": relatives.reptile, "anil": anil, "meta-sgd": meta_sgd}
+
+
+def rates_of(theta):
+    return {
+        f"log_rate.{n}": torch.randn(p.shape, generator=seeded(7), dtype=p.dtype) / 2 - 5 for n, p in theta.items()
+    }
+
+
 def meta_gradients():
     shown, found = shown_networks(), []
     cases = [("untrained", shown["untrained"], 0.01, steps) for steps in (1, 2, 5)]
@@ -129,9 +153,13 @@ def meta_gradients():
     for name, theta, alpha, steps in cases:
         batch = l2l.SineTasks().sample(6, 8, 11, generator=seeded(steps), dtype=torch.float64)
         sent = {"name": name, "theta": sent_network(theta), "batch": sent_tasks(batch), "alpha": alpha, "steps": steps}
-        for method in METHODS:
-            loss, grads = l2l.METHODS[method](theta, batch, alpha=alpha, steps=steps)
-            found.append(sent | {"method": method, "grad": flatten(grads).tolist(), "loss": loss.item()})
+        for method, meta_grad in (l2l.METHODS | relatives_of(theta)).items():
+            loss, grads, *by_rates = meta_grad(theta, batch, alpha=alpha, steps=steps, loss=l2l.mse)
+            one = {"method": method, "grad": flatten(grads).tolist(), "loss": loss.item()}
+            if by_rates:
+                rates = {n.removeprefix("log_rate."): p.exp() for n, p in rates_of(theta).items()}
+                one |= {"rates": flatten(rates).tolist(), "byRates": flatten(by_rates[0]).tolist()}
+            found.append(sent | one)
     return found
 
 
@@ -182,12 +210,12 @@ def random():
     return {"streams": streams, "starts": starts, "samples": samples}
 
 
-def training(seed=4, iterations=300):
-    """The same first parameters and data as a run of the library, and what is measured of it at the end."""
-    family, config = l2l.SineTasks(), l2l.TrainConfig(iterations=iterations, seeds=(seed,))
+def training(seed=4, moments=(100, 300)):
+    """The same first parameters and data as runs of the library, and what is measured of them at some moments."""
+    config = l2l.TrainConfig(iterations=moments[-1], log_every=100, checkpoint_at=moments, seeds=(seed,))
+    family = l2l.SineTasks()
     names = ("sizes", "alpha", "steps", "tasks", "shots", "query", "beta")
     settings = {name: getattr(config, name) for name in names} | {
-        "methods": METHODS,
         "seed": seed,
         "family": {"amplitude": family.amplitude, "phase": family.phase, "x_range": family.x_range},
         "train": stream(TRAIN, seed).initial_seed(),
@@ -196,15 +224,20 @@ def training(seed=4, iterations=300):
         "metaTest": stream(META_TEST, 0).initial_seed(),
         "testTasks": 50,
     }
-    test, expected = family.sample(50, 10, 100, generator=stream(META_TEST, 0)), {}
+    test, expected = family.sample(50, 10, 100, generator=stream(META_TEST, 0)), []
     start = l2l.init_params(SIZES, generator=seeded(seed))
     untrained = l2l.adaptation_curve(start, test, alpha=config.alpha, steps=10).query.mean(-1)
-    for method in METHODS:
-        run = l2l.train(l2l.TrainConfig(method=method, iterations=iterations, seeds=(seed,)), progress=False)
-        curve = l2l.adaptation_curve(run.replica(0), test, alpha=config.alpha, steps=10).query.mean(-1)
-        assert curve[-1] < 0.97 * untrained[-1]  # it did learn
-        expected[method] = {"norm": run.history["initial_gradient_norm"][-1, 0].item(), "curve": curve.tolist()}
-    return {"settings": settings, "iterations": iterations, "expected": expected}
+    own = {"reptile": relatives.REPTILE, "anil": relatives.HEAD, "meta-sgd": relatives.META_SGD}
+    for name in (*METHODS, *own):
+        method = own.get(name, name)
+        run = l2l.train(replace(config, method=method), progress=False)
+        for moment in moments:
+            theta = {n: p[0] for n, p in (run.checkpoints | {run.iteration: run.theta})[moment].items()}
+            curve = l2l.adaptation_curve(theta, test, alpha=config.alpha, steps=10, method=method).query.mean(-1)
+            assert curve[-1] < 0.99 * untrained[-1]  # it did learn
+            norm = run.history["initial_gradient_norm"][run.history["iteration"].tolist().index(moment), 0].item()
+            expected.append({"method": name, "moment": moment, "norm": norm, "curve": curve.tolist()})
+    return {"settings": settings, "expected": expected}
 
 
 # Line 10, by differentiating a program that is written here.

@@ -1,7 +1,9 @@
 """The explorer `metatrain`: every method learns in the page."""
 
+import base64
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
@@ -15,14 +17,18 @@ from l2l.tasks import HELD_OUT, META_TEST, TRAIN, SineTasks, stream
 
 SEEDS = range(10)  # that the page offers for training
 TEST_TASKS = 50
+METHODS = ("maml", "fomaml", "pretrain", "reptile", "anil", "meta-sgd")  # that the page can train; the first three do
+KERNEL = Path(__file__).parent / "kernel" / "kernel.wasm"
 
 
 def metatrain() -> Explorer:
     """Explore meta-training: every method learns in the page, in a thread of its own, with exact gradients.
 
-    A seed in the page is that seed in `l2l.train`: the same first parameters and the same tasks, and the gradient norm
-    is the history's. The page computes in double precision. Errors are means over TEST_TASKS tasks of the meta-test
-    stream, with 100 query points each.
+    MAML, FOMAML, joint pre-training, Reptile, ANIL and Meta-SGD; their settings, and the family's amplitudes and phases,
+    are the reader's. A seed in the page is that seed in `l2l.train`: the same first parameters and the same tasks, and
+    the gradient norm is the history's. The page computes in single precision, by a kernel in WebAssembly; where a
+    browser or a content policy keeps that out, in double precision, some ten times slower. Errors are means over
+    TEST_TASKS tasks of the meta-test stream, with 100 query points each.
 
     Returns:
         Explorer.
@@ -32,13 +38,14 @@ def metatrain() -> Explorer:
         "Left, the norm of the initial adaptation gradient through the training of each method. Right, each method's "
         "query error against the number of adaptation steps."
     )
-    return Explorer("metatrain", _settings(runs), _still(runs), alt)
+    return Explorer("metatrain", _settings(), _still(runs), alt)
 
 
-def _settings(runs: Mapping[str, Run]) -> dict:
+def _settings() -> dict:
     config, family = TrainConfig(), SineTasks()
     return {
-        "styles": line_styles(*runs, "truth"),
+        "styles": line_styles(*METHODS, "truth"),
+        "shown": METHODS[:3],
         "family": asdict(family),
         "sizes": config.sizes,
         "defaults": {name: getattr(config, name) for name in ("alpha", "steps", "tasks", "shots", "query", "beta")},
@@ -56,8 +63,10 @@ def _settings(runs: Mapping[str, Run]) -> dict:
             "x": half_axis_points(5, family).tolist(),
         },
         "worker": joined("metatrain/worker.js"),
+        "kernel": base64.b64encode(KERNEL.read_bytes()).decode(),
         "note": (
-            "All three take each step on the same batch, from the same start; a change of setting starts afresh. "
+            "All methods take their steps on the same batches, from the same start, each as fast as it can; a change of "
+            "setting starts afresh. With one inner step Reptile is joint pre-training. "
             f"Errors are mean squared errors, means over {TEST_TASKS} tasks that no training sees. The fit shows one "
             "task, with support points on half of the axis, after the chosen number of steps."
         ),

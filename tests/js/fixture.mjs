@@ -2,11 +2,15 @@
 
 import assert from "node:assert/strict";
 import {readFileSync} from "node:fs";
+import {loadKernel} from "../../l2l/explorer/js/maths/kernel.js";
 
 const folder = process.env.L2L_FIXTURES;
 if (!folder) throw new Error("L2L_FIXTURES must name a folder of fixtures: pytest tests/test_js.py writes one");
 
 export const read = name => JSON.parse(readFileSync(`${folder}/${name}.json`, "utf8"));
+
+const wasm = new URL("../../l2l/explorer/kernel/kernel.wasm", import.meta.url);
+export const kernel = loadKernel(readFileSync(wasm).toString("base64"));
 
 // All numbers of two arrays, nested alike, differ by at most `absolute`, or by `relative` of the expected.
 export function assertClose(found, expected, {absolute = 0, relative = 0}, what = "") {

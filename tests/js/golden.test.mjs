@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import {assertCloseVector, read} from "./fixture.mjs";
-import {batchGradient} from "../../l2l/explorer/js/maths/methods.js";
+import {batchGradient, uniformRates} from "../../l2l/explorer/js/maths/methods.js";
 
 const golden = read("golden");
 const flat = theta => Object.values(theta).flat(Infinity);
@@ -12,7 +12,7 @@ const given = ({theta, batch, alpha, steps}) => [
   {sizes: [theta.W1.length, ...Object.keys(theta).filter(name => name[0] === "b").map(name => theta[name].length)],
    values: Float64Array.from(flat(theta))},
   batch.x_support.map((_, i) => ({support: points(batch, "support", i), query: points(batch, "query", i)})),
-  alpha, steps];
+  uniformRates([theta.W1.length, ...Object.keys(theta).filter(n => n[0] === "b").map(n => theta[n].length)], alpha), steps];
 
 for (const name of ["relu", "line"]) golden.problems[name].cases.forEach((stored, i) => {
   test(`${name}, case ${i}: the meta-gradient`, () => {

@@ -49,7 +49,7 @@ export function buildAdapt(root, panel, settings) {
     fromAddress(state, given, settings, methods);
     if (root.dataset.live === "yes") refresh();
   });
-  return () => { drawing.fit(); refresh(); draw(); };
+  return {drawInWidth: () => { drawing.fit(); refresh(); draw(); }, end: () => { play.stop(); address.end(); }};
 }
 
 function layOut(panel, {presets, compact, provenance}, {controls, boxes, drawing, table, spoken, play, ...acts}) {

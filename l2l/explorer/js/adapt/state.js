@@ -1,7 +1,7 @@
 // What a reader sets in the explorer "adapt": a task A sin(x + b), its support points (x, with a deviation e from the
 // curve), and which networks are adapted to them, how. And what follows: each network's fit and errors.
 
-import {adaptationPath} from "../maths/methods.js";
+import {adaptationPath, uniformRates} from "../maths/methods.js";
 import {meanSquare, mse, parameterCount} from "../maths/net.js";
 import {Generator} from "../maths/random.js";
 import {sweep} from "../maths/sweep.js";
@@ -68,7 +68,7 @@ export function compute(state, networks, grid, [low, high], compact) {
   const support = {x: state.x, y: state.x.map((_, j) => valueOf(state, j))}, targets = query.map(x => truth(state, x));
   return Object.fromEntries(state.show.map(method => {
     const kept = networks[method], theta = kept[state.iteration] ?? kept[0];
-    const path = adaptationPath(theta, support, state.alpha, compact ? state.steps : STEPS);
+    const path = adaptationPath(theta, support, uniformRates(theta.sizes, state.alpha), compact ? state.steps : STEPS);
     const needed = k => !compact || k === 0 || k === state.steps;
     return [method, {
       fit: sweep(path[state.steps], grid),

@@ -65,7 +65,7 @@ export function buildDraw(root, panel, {x, points, answers, styles, reach}) {
     root.l2l = {state: {...state, curve: [...state.curve]}};
     if (state.shown) say(off.map(([name, text]) => `${styles[name].label}: ${text}`).join(", "));
   }
-  return () => { plot.fit(); refresh(); };
+  return {drawInWidth: () => { plot.fit(); refresh(); }};
 }
 
 // Anywhere in the plot, as with a pencil.

@@ -52,7 +52,7 @@ export function buildLine10(root, panel, {styles, presets}) {
     forget();
     if (root.dataset.live === "yes") refresh();
   });
-  return () => { drawing.forgetWidth(); refresh(); draw(); };
+  return {drawInWidth: () => { drawing.forgetWidth(); refresh(); draw(); }, end: () => { play.stop(); address.end(); }};
 }
 
 function makeControls(scene, change, refresh) {

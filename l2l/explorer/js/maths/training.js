@@ -1,29 +1,26 @@
-// Meta-training: every method in turn takes one outer step on the same batch, from the same first parameters, as
-// l2l.train does for one seed.
+// Meta-training of one method: each outer step on the next batch, from the first parameters of its seed, as l2l.train
+// does it. Where there is a kernel it computes, in single precision as the library does; else plain JavaScript.
 
-import {adam, adamInit} from "./adam.js";
-import {adaptationPath, batchGradient} from "./methods.js";
-import {gradient, initParams, meanSquare} from "./net.js";
+import {KernelLearner} from "./kernel.js";
+import {Learner} from "./learner.js";
+import {initParams} from "./net.js";
 import {Generator} from "./random.js";
-import {sweep} from "./sweep.js";
 import {sampleTasks} from "./tasks.js";
 
-const TEST_STEPS = 10, TEST_QUERY = 100;
+const testSteps = 10, testQuery = 100;
 
 // `train`, `heldOut` and `metaTest` are the seeds of these streams.
-export function begin(settings) {
-  const {sizes, methods, seed, train, heldOut, metaTest, family, tasks, shots, query} = settings;
+export function begin(settings, kernel = null) {
+  const {sizes, seed, train, heldOut, metaTest, family, tasks, shots, query} = settings;
   const batch = {tasks, shots, query}, start = initParams(sizes, new Generator(seed));
-  const learner = () => {
-    const theta = {sizes, values: start.values.slice()};
-    return {theta, adamState: adamInit(theta), history: {iteration: [], norm: []}, curve: []};
-  };
-  const test = {tasks: settings.testTasks, shots, query: TEST_QUERY};
+  const test = {tasks: settings.testTasks, shots, query: testQuery};
   return {
-    ...settings, batch, generator: new Generator(train), iteration: 0,
+    ...settings, batch, generator: new Generator(train), iteration: 0, history: {iteration: [], norm: []}, curve: [],
     held: sampleTasks(new Generator(heldOut), {...batch, tasks: settings.heldOutTasks}, family),
     test: sampleTasks(new Generator(metaTest), test, family).map(sorted),
-    learners: Object.fromEntries(methods.map(method => [method, learner()])),
+    precision: kernel ? "single" : "double",
+    learner: kernel ? new KernelLearner(kernel, {...settings, testSteps, testQuery}, start)
+      : new Learner(settings, start),
   };
 }
 
@@ -33,23 +30,15 @@ function sorted({support, query}) {  // for `sweep`
 }
 
 export function update(training) {
-  const {learners, generator, batch, family, alpha, steps, beta} = training;
-  const drawn = sampleTasks(generator, batch, family);
-  for (const [method, {theta, adamState}] of Object.entries(learners)) {
-    adam(theta, batchGradient(method, theta, drawn, alpha, steps).grad, adamState, beta);
-  }
+  const {learner, generator, batch, family} = training;
+  learner.update(sampleTasks(generator, batch, family));
   training.iteration += 1;
 }
 
 // The mean norm of the first adaptation gradient, and the mean query error after 0, 1, … adaptation steps.
-export function measure({learners, held, test, alpha, iteration}) {
-  for (const {theta, history, curve} of Object.values(learners)) {
-    const norms = held.map(task => Math.hypot(...gradient(theta, task.support).grad));
-    history.iteration.push(iteration);
-    history.norm.push(norms.reduce((sum, norm) => sum + norm, 0) / held.length);
-    curve.splice(0, Infinity, ...Array(TEST_STEPS + 1).fill(0));
-    for (const {support, query} of test) adaptationPath(theta, support, alpha, TEST_STEPS).forEach((phi, k) => {
-      curve[k] += meanSquare(sweep(phi, query.x), query.y) / test.length;
-    });
-  }
+export function measure({learner, held, test, iteration, history, curve}) {
+  history.iteration.push(iteration);
+  history.norm.push(held.reduce((sum, task) => sum + learner.norm(task.support) / held.length, 0));
+  curve.splice(0, Infinity, ...Array(testSteps + 1).fill(0));
+  for (const task of test) learner.errors(task, testSteps).forEach((error, k) => { curve[k] += error / test.length; });
 }

@@ -31,13 +31,17 @@ export class Drawing {
     this.fits.task(this.grid, this.truth, this.support.x, this.truthStyle);
   }
 
-  show({iteration, shown}, {alpha, fit}) {
-    const {support, grid, sizes, norms, errors, fits} = this;
-    const finite = Object.values(shown).flatMap(({history}) => history.norm.filter(Number.isFinite));
-    makeRoom(norms, Math.max(200, iteration), Math.max(...finite, 5));
+  show(seen, {methods, fit}) {
+    const {support, grid, sizes, norms, errors, fits} = this, shown = Object.values(seen);
+    const finite = shown.flatMap(({history}) => history.norm.filter(Number.isFinite));
+    makeRoom(norms, Math.max(200, ...shown.map(({iteration}) => iteration)), Math.max(...finite, 5));
     for (const [method, style] of Object.entries(this.styles)) {
-      const {values, history, curve} = shown[method];
-      const phi = adaptationPath({sizes, values}, support, alpha, fit).at(-1);
+      if (!methods.includes(method) || !seen[method]) {
+        for (const plot of [norms, errors, fits]) plot.hide(method);
+        continue;
+      }
+      const {values, rates, history, curve} = seen[method];
+      const phi = adaptationPath({sizes, values}, support, rates, fit).at(-1);
       norms.line(method, history.iteration, history.norm, style);
       errors.line(method, curve.map((_, k) => k), curve, style);
       fits.line(method, grid, sweep(phi, grid), style);

@@ -1,98 +1,125 @@
-// The explorer "metatrain": MAML, FOMAML and pre-training run in a worker, and what the book draws of them grows here.
+// The explorer "metatrain": each method runs in a worker of its own, and what the book draws of them grows here.
 
 import {Address} from "../page/address.js";
-import {button, grid, note, row, slider} from "../page/controls.js";
+import {button, checkbox, grid, group, note, row, slider} from "../page/controls.js";
 import {announcement, eachFrame, html, later, numbersTable, swatch} from "../page/dom.js";
-import {readable, wholeWithin, within} from "../page/numbers.js";
+import {readable, twoDecimals, wholeWithin, within} from "../page/numbers.js";
 import {Drawing} from "./drawing.js";
 import {Trainer} from "./trainer.js";
 
 const INNER_ALPHAS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.03];
-const COLUMNS = ["method", "gradient norm", "query error before", "after 1 step", "after 10 steps"];
+const WHOLE = ["steps", "tasks", "shots", "seed", "fit"];
+const COLUMNS = ["method", "iterations", "gradient norm", "query error before", "after 1 step", "after 10 steps"];
 
 export function buildMetatrain(root, panel, settings) {
-  const drawing = new Drawing(settings), {styles} = drawing, {last} = settings;
-  const trainer = new Trainer(settings, Object.keys(styles), {
-    changed: () => { if (root.isConnected) ask(); else trainer.worker.terminate(); },
+  const drawing = new Drawing(settings), {styles} = drawing, {last} = settings, methods = Object.keys(styles);
+  const trainer = new Trainer(settings, {
+    changed: () => ask(),
     failed: message => { told.textContent = `Training stopped: ${message}`; label(); },
   });
   const {state} = trainer;
-  const controls = makeControls(settings.streams.length, {
-    set: name => value => { state[name] = value; reset(); },  // another setting begins another training
-    setFit: value => { state.fit = value; ask(); remember(); },
+  const set = name => value => {  // another setting begins another training
+    state[name] = value;
+    keepOrder(state, name);
+    reset();
+  };
+  const controls = makeControls(settings.streams.length, set, value => { state.fit = value; ask(); remember(); });
+  const boxes = methodBoxes(styles, (method, on) => {
+    state.methods = methods.filter(m => m === method ? on : state.methods.includes(m));
+    trainer.show();
+    ask();
+    remember();
   });
   const start = button("Train", () => { trainer.toggle(); label(); });
-  const label = () => { start.textContent = trainer.going ? "Pause" : trainer.seen?.iteration ? "Go on" : "Train"; };
+  const label = () => { start.textContent = trainer.going ? "Pause" : furthest(trainer.seen) ? "Go on" : "Train"; };
   const bar = html("progress", {max: last, value: 0, "aria-label": "iterations done"});
   const told = html("span", {class: "l2l-told"});
   const table = numbersTable("results as numbers", COLUMNS), spoken = announcement();
   const top = [start, button("Reset", () => reset()), bar, told];
-  layOut(panel, settings.note, {top, drawing, controls, table, spoken});
+  layOut(panel, settings.note, {top, boxes, drawing, controls, table, spoken});
 
   function reset() {
     trainer.reset();
     for (const [name, control] of Object.entries(controls)) control.value = state[name];
+    for (const method of methods) boxes[method].value = state.methods.includes(method);
     label();
     remember();
   }
   function draw() {
-    const {seen, going} = trainer;
+    const {seen, going} = trainer, shown = state.methods.filter(method => seen[method]);
     drawing.showTask();
     label();
     root.l2l = {state, seen, going};
-    bar.value = seen?.iteration ?? 0;
-    told.textContent = progressText(seen, last);
-    table.fill(tableRows(seen, styles));
-    if (!seen) return;
+    const least = Math.min(...shown.map(method => seen[method].iteration));
+    bar.value = shown.length ? least : 0;
+    told.textContent = progressText(shown.map(method => seen[method]), last);
+    table.fill(shown.map(method => tableRow(method, styles[method].label, seen[method])));
     drawing.show(seen, state);
     if (!going) say();
   }
-  const say = later(600, () => { if (trainer.seen) spoken.textContent = spokenText(trainer.seen, styles); });
+  const say = later(600, () => { spoken.textContent = spokenText(trainer.seen, styles); });
   const ask = eachFrame(draw);
   const address = new Address(root, "metatrain", given => {
     for (const [name, {bounds}] of Object.entries(controls))
-      state[name] = (name === "alpha" ? within : wholeWithin)(given[name], ...bounds, state[name]);
+      state[name] = (WHOLE.includes(name) ? wholeWithin : within)(given[name], ...bounds, state[name]);
+    if (given.methods !== undefined) state.methods = methods.filter(m => given.methods.split(",").includes(m));
+    keepOrder(state, "lowA");
+    keepOrder(state, "lowB");
     if (root.dataset.live === "yes") reset();
   });
   const remember = () => address.write(state);
   reset();
-  return () => { drawing.fit(); draw(); };
+  return {drawInWidth: () => { drawing.fit(); draw(); }, end: () => { trainer.end(); address.end(); }};
 }
 
-function makeControls(seeds, {set, setFit}) {
+// The lower end of a range stays below the upper: the other one gives way.
+function keepOrder(state, name) {
+  for (const [low, high] of [["lowA", "highA"], ["lowB", "highB"]]) if (state[low] > state[high]) {
+    if (name === high) state[low] = state[high]; else state[high] = state[low];
+  }
+}
+
+function makeControls(seeds, set, setFit) {
+  const amplitude = {min: 0.1, max: 8, step: 0.1, show: twoDecimals};
+  const phase = {min: 0, max: 6.28, step: 0.02, show: twoDecimals};
   return {
     alpha: slider({label: "step size α", values: INNER_ALPHAS, onchange: set("alpha")}),
-    steps: slider({label: "inner steps", min: 1, max: 5, onchange: set("steps")}),
+    steps: slider({label: "inner steps", min: 1, max: 10, onchange: set("steps")}),
     tasks: slider({label: "tasks a batch", min: 5, max: 50, step: 5, onchange: set("tasks")}),
     shots: slider({label: "points K", min: 2, max: 20, onchange: set("shots")}),
+    lowA: slider({label: "amplitude from", ...amplitude, onchange: set("lowA")}),
+    highA: slider({label: "amplitude to", ...amplitude, onchange: set("highA")}),
+    lowB: slider({label: "phase from", ...phase, onchange: set("lowB")}),
+    highB: slider({label: "phase to", ...phase, onchange: set("highB")}),
     seed: slider({label: "seed", max: seeds - 1, onchange: set("seed")}),
     fit: slider({label: "steps in the fit", max: 10, onchange: setFit}),
   };
 }
 
-function layOut(panel, text, {top, drawing, controls, table, spoken}) {
-  const legend = Object.values(drawing.styles).map(style =>
-    html("span", {class: "l2l-check"}, swatch(style), style.label));
-  panel.append(row(...top), row(...legend), drawing.root, grid(Object.values(controls)));
-  panel.append(table.root, note(text), spoken);
+const methodBoxes = (styles, onchange) => Object.fromEntries(Object.entries(styles).map(([method, style]) =>
+  [method, checkbox({label: style.label, onchange: on => onchange(method, on)}, swatch(style))]));
+
+function layOut(panel, text, {top, boxes, drawing, controls, table, spoken}) {
+  panel.append(row(...top), group("methods that train", ...Object.values(boxes).map(box => box.root)), drawing.root,
+    grid(Object.values(controls)), table.root, note(text), spoken);
 }
 
+const furthest = seen => Math.max(0, ...Object.values(seen).map(({iteration}) => iteration));
 const whole = n => Math.round(n).toLocaleString("en-GB");
 
 function progressText(seen, last) {
-  const rate = seen?.rate ? `, ${whole(seen.rate)} a second` : "";
-  return `${whole(seen?.iteration ?? 0)} of ${whole(last)} iterations${rate}`;
+  const rate = seen.reduce((sum, one) => sum + one.rate, 0), done = seen.map(({iteration}) => iteration);
+  const from = Math.min(...done), to = Math.max(...done);
+  if (!seen.length) return "no method is chosen";
+  const range = from === to ? whole(from) : `${whole(from)} to ${whole(to)}`;
+  return `${range} of ${whole(last)} iterations${rate ? `, ${whole(rate)} a second in all` : ""}`;
 }
 
-function tableRows(seen, styles) {
-  return Object.entries(styles).map(([method, {label}]) => {
-    if (!seen) return [method, label, ...Array(4).fill("–")];
-    const {history, curve} = seen.shown[method];
-    return [method, label, ...[history.norm.at(-1), curve[0], curve[1], curve[10]].map(readable)];
-  });
-}
+const tableRow = (method, label, {iteration, history, curve}) =>
+  [method, label, whole(iteration), ...[history.norm.at(-1), curve[0], curve[1], curve[10]].map(readable)];
 
-function spokenText({iteration, shown}, styles) {
-  const errors = Object.entries(styles).map(([method, {label}]) => `${label} ${readable(shown[method].curve[10])}`);
-  return `${iteration} iterations. Query error after 10 steps: ${errors.join(", ")}`;
+function spokenText(seen, styles) {
+  const said = Object.entries(seen).map(([method, {iteration, curve}]) =>
+    `${styles[method].label} ${readable(curve[10])} after ${iteration} iterations`);
+  return `Query error after 10 steps: ${said.join(", ")}`;
 }

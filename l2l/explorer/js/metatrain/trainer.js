@@ -1,33 +1,61 @@
-// What a reader sets in the explorer "metatrain", and the worker that trains with it.
+// What a reader sets in the explorer "metatrain", and a worker for each method that trains with it.
 
 export class Trainer {
-  constructor(settings, methods, {changed, failed}) {
-    const {alpha, steps, tasks, shots} = settings.defaults;
-    Object.assign(this, {settings, methods, changed, state: {alpha, steps, tasks, shots, seed: 0, fit: 10}});
-    this.seen = null;  // the worker's last message
+  constructor(settings, {changed, failed}) {
+    const {defaults: {alpha, steps, tasks, shots}, family: {amplitude, phase}, shown} = settings;
+    Object.assign(this, {settings, changed, failed, workers: {}});
+    this.state = {methods: [...shown], alpha, steps, tasks, shots, seed: 0, fit: 10,
+      lowA: amplitude[0], highA: amplitude[1], lowB: phase[0], highB: phase[1]};
+    this.seen = {};  // the last message of each method's worker
     this.going = false;
-    const url = URL.createObjectURL(new Blob([settings.worker], {type: "text/javascript"}));
-    this.worker = new Worker(url);
-    this.worker.onmessage = ({data}) => this.receive(data);
-    this.worker.onerror = event => { this.going = false; failed(event.message); };
+    this.url = URL.createObjectURL(new Blob([settings.worker], {type: "text/javascript"}));
   }
 
+  // Every shown method begins afresh.
   reset() {
-    const {settings: {defaults, sizes, family, last, measured, streams}, state, methods} = this;
     this.going = false;
-    this.seen = null;
-    this.worker.postMessage({go: false,
-      settings: {...defaults, ...state, sizes, methods, family, last, ...measured, train: streams[state.seed]}});
+    this.seen = {};
+    Object.keys(this.workers).forEach(method => this.begin(method));
+    this.show();
+  }
+
+  // Workers for the methods that are shown, and for no others.
+  show() {
+    const {state: {methods}, workers, seen} = this;
+    for (const method of Object.keys(workers).filter(method => !methods.includes(method))) {
+      workers[method].terminate();
+      delete workers[method];
+      delete seen[method];
+    }
+    for (const method of methods.filter(method => !workers[method])) {
+      const worker = workers[method] = new Worker(this.url);
+      worker.onmessage = ({data}) => this.receive(method, data);
+      worker.onerror = event => { this.going = false; this.failed(event.message); };
+      this.begin(method);
+    }
+  }
+
+  begin(method) {
+    const {settings: {defaults, sizes, family, last, measured, streams, kernel}, state} = this;
+    const {lowA, highA, lowB, highB} = state, own = {...family, amplitude: [lowA, highA], phase: [lowB, highB]};
+    this.workers[method].postMessage({go: this.going, kernel,
+      settings: {...defaults, ...state, method, sizes, family: own, last, ...measured, train: streams[state.seed]}});
   }
 
   toggle() {
     this.going = !this.going;
-    this.worker.postMessage({go: this.going});
+    Object.values(this.workers).forEach(worker => worker.postMessage({go: this.going}));
   }
 
-  receive(message) {
-    this.seen = message;
-    if (message.iteration >= this.settings.last) this.going = false;
+  receive(method, message) {
+    this.seen[method] = message;
+    const {state: {methods}, seen, settings: {last}} = this;
+    if (methods.every(name => seen[name]?.iteration >= last)) this.going = false;
     this.changed();
+  }
+
+  end() {
+    Object.values(this.workers).forEach(worker => worker.terminate());
+    URL.revokeObjectURL(this.url);
   }
 }

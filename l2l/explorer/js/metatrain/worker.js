@@ -1,6 +1,7 @@
-// Meta-training, away from the page's own thread. Says how things stand about ten times a second. A message
-// {settings, go} begins a training, where it has settings, and lets it go on or pause.
+// Meta-training of one method, away from the page's own thread. Says how things stand about ten times a second. A
+// message {settings, kernel, go} begins a training, where it has settings, and lets it go on or pause.
 
+import {loadKernel} from "../maths/kernel.js";
 import {begin, measure, update} from "../maths/training.js";
 
 let training = null, spent = 0, timer;  // spent: milliseconds
@@ -8,10 +9,9 @@ let training = null, spent = 0, timer;  // spent: milliseconds
 const due = iteration => iteration % (iteration < 100 ? 10 : iteration < 1000 ? 50 : 250) === 0;
 
 function report() {
-  const {iteration, learners} = training;
-  const shown = Object.entries(learners).map(([method, {theta, history, curve}]) =>
-    [method, {values: theta.values, history, curve}]);
-  postMessage({iteration, rate: spent ? 1000 * iteration / spent : 0, shown: Object.fromEntries(shown)});
+  const {iteration, learner: {theta, rates}, history, curve, precision} = training;
+  postMessage({iteration, rate: spent ? 1000 * iteration / spent : 0, values: theta.values, rates, history, curve,
+    precision});
 }
 
 function work() {
@@ -25,9 +25,9 @@ function work() {
   if (training.iteration < training.last) timer = setTimeout(work);
 }
 
-globalThis.onmessage = ({data: {settings, go}}) => {
+globalThis.onmessage = ({data: {settings, kernel, go}}) => {
   if (settings) {
-    training = begin(settings);
+    training = begin(settings, loadKernel(kernel));
     spent = 0;
     measure(training);
     report();

@@ -19,6 +19,7 @@ export class Address {
       last = text;
     };
     if (this.active) addEventListener("hashchange", read);
+    this.end = () => removeEventListener("hashchange", read);
     if (read()) addEventListener("load", () => root.scrollIntoView({block: "start"}));
   }
 }
