@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from explorers import TIMEOUTS, UNSEEN
 
 import l2l
 
 HTML = Path(__file__).resolve().parent.parent / "_build" / "html"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-PATIENCE = 180_000
+FIREFOX = next(filter(None, map(shutil.which, ("firefox-esr", "firefox"))), None)
+PATIENCE = 15_000
 """Milliseconds that anything in a browser may take. It ends a wait for what never comes, and is no verdict on speed: no
 test has one, as others share its machine. What must stay fast is counted instead: calls, redraws, elements, bytes."""
 
@@ -69,13 +71,55 @@ def patient(make):
 
 
 @pytest.fixture(scope="session")
-def browser():
+def playwright():
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with pytest.MonkeyPatch.context() as environment:  # of the process that drives browsers, and no other
+        environment.setenv("NODE_OPTIONS", f"--require {Path(__file__).with_name('firefox.cjs')}")
+        started = sync_api.sync_playwright().start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
+def browser(request):
     if CHROMIUM is None:
         pytest.skip("no Chromium here")
-    sync_api = pytest.importorskip("playwright.sync_api")
     quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet, timeout=PATIENCE)
-        chromium.new_context, chromium.new_page = map(patient, (chromium.new_context, chromium.new_page))
-        yield chromium
-        chromium.close()
+    launch = request.getfixturevalue("playwright").chromium.launch
+    yield from opened_by(launch(executable_path=CHROMIUM, args=quiet, timeout=PATIENCE))
+
+
+@pytest.fixture(scope="session")
+def firefox(request):
+    if FIREFOX is None:
+        pytest.skip("no Firefox here")
+    launch = request.getfixturevalue("playwright").firefox.launch
+    yield from opened_by(launch(channel="moz-firefox", executable_path=FIREFOX, timeout=PATIENCE))
+
+
+def opened_by(browser):
+    browser.new_context, browser.new_page = map(patient, (browser.new_context, browser.new_page))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def book(address, request):
+    """Where the pages are: by http, and with `from_disk` as files."""
+    return f"{HTML.as_uri()}/book" if getattr(request, "param", None) == "from_disk" else f"{address}/book"
+
+
+@pytest.fixture(params=["browser", "firefox"])
+def tab(request):
+    """A page in Chromium and, after that, in Firefox."""
+    context = request.getfixturevalue(request.param).new_context(
+        viewport={"width": 1100, "height": 900}, **({"has_touch": True} if request.param == "browser" else {})
+    )
+    context.add_init_script(TIMEOUTS)
+    context.add_init_script(UNSEEN)
+    tab, tab.troubles = context.new_page(), []
+    tab.on("console", lambda message: tab.troubles.append(message.text) if message.type == "error" else None)
+    tab.on("pageerror", lambda error: tab.troubles.append(str(error)))
+    yield tab
+    assert tab.troubles == []
+    context.close()

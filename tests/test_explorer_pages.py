@@ -7,137 +7,17 @@ No verdict depends on a clock. Timers are waited for, or run by hand; speed is w
 import json
 import math
 import re
-from collections import Counter
-from urllib.parse import urlencode
 
 import nbformat
 import numpy as np
 import pytest
 import torch
 from conftest import HTML
+from explorers import ADDRESSES, TIMEOUTS, Explorer, Work, in_chromium, number
 
 import l2l
 from l2l import explorer
 from l2l.explorer._page import shipped_runs
-
-ADDRESSES = {"adapt": "playground", "metatrain": "playground", "line10": "03-line-10", "try": "index"}
-STATE = "root => JSON.parse(JSON.stringify(root.l2l, (key, v) => typeof v === 'number' && !isFinite(v) ? null : v))"
-
-
-@pytest.fixture
-def book(address, request):
-    """Where the pages are: by http, and with `from_disk` as files."""
-    return f"{HTML.as_uri()}/book" if getattr(request, "param", None) == "from_disk" else f"{address}/book"
-
-
-# Keeps the timeouts that a page has set and that have not run out, so that `Explorer.rest` can wait for the last.
-TIMEOUTS = """(() => {
-    const waiting = window.waiting = new Set(), {setTimeout, clearTimeout} = window;
-    window.setTimeout = (action, ...more) => {
-        const id = setTimeout((...values) => { waiting.delete(id); action(...values); }, ...more);
-        waiting.add(id);
-        return id;
-    };
-    window.clearTimeout = id => { waiting.delete(id); clearTimeout(id); };
-})();"""
-
-
-@pytest.fixture
-def tab(browser):
-    context = browser.new_context(viewport={"width": 1100, "height": 900}, has_touch=True)
-    context.add_init_script(TIMEOUTS)
-    tab, tab.troubles = context.new_page(), []
-    tab.on("console", lambda message: tab.troubles.append(message.text) if message.type == "error" else None)
-    tab.on("pageerror", lambda error: tab.troubles.append(str(error)))
-    yield tab
-    assert tab.troubles == []
-    context.close()
-
-
-class Work:
-    """How often the functions of an explorer's script have been called, in the page's own thread; no worker's count."""
-
-    def __init__(self, tab):  # before the page is opened
-        self.session, self.scripts = tab.context.new_cdp_session(tab), {}
-        self.session.send("Profiler.enable")
-        self.session.send("Profiler.startPreciseCoverage", {"callCount": True, "detailed": False})
-
-    def done(self, kind):
-        """Calls since the last look, by the function's name."""
-        calls = Counter()
-        for script in self.session.send("Profiler.takePreciseCoverage")["result"]:
-            found = Counter()  # methods of two classes may have one name
-            for function in script["functions"]:
-                found[function["functionName"]] += function["ranges"][0]["count"]
-            self.scripts.setdefault(script["scriptId"], found.keys())  # at the first look, all of them
-            if f"build{kind.capitalize()}" in self.scripts[script["scriptId"]]:
-                calls.update(found)
-        return calls
-
-
-class Explorer:
-    """One explorer of a page: its controls by their labels, its state, and the numbers that it shows."""
-
-    def __init__(self, tab, book, name, **state):
-        self.tab, self.name = tab, name
-        tab.goto("about:blank")
-        tab.goto(f"{book}/{ADDRESSES[name]}.html" + (f"#{name}?{urlencode(state)}" if state else ""))
-        kind = "adapt" if name == "try" else name
-        self.root = tab.locator(f'.l2l-explorer[data-kind="{kind}"][data-live="yes"]')
-        self.root.wait_for()
-        self.settle()
-
-    def settle(self):
-        self.tab.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-    def rest(self):
-        """Wait for all that the page does later: the address, what is spoken."""
-        self.settle()
-        self.tab.wait_for_function("waiting.size === 0")
-        self.settle()
-
-    @property
-    def address(self):
-        return self.tab.evaluate("location.href")
-
-    @property
-    def now(self):
-        return self.root.evaluate(STATE)
-
-    @property
-    def state(self):
-        return self.now["state"]
-
-    def press(self, label):
-        self.root.get_by_role("button", name=label, exact=True).click()
-        self.settle()
-
-    def slide(self, label, key, times=1):
-        self.root.get_by_label(label, exact=True).focus()
-        for _ in range(times):
-            self.tab.keyboard.press(key)
-        self.settle()
-
-    def tick(self, label):
-        self.root.get_by_label(label, exact=True).click()
-        self.settle()
-
-    def handle(self, label):
-        return self.root.get_by_role("slider", name=label, exact=True)
-
-    def middle(self, label):
-        box = self.handle(label).bounding_box()
-        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-
-    def rows(self):
-        return {
-            row.get_attribute("data-method"): row.locator("td").all_inner_texts()
-            for row in self.root.locator("tbody tr").all()
-        }
-
-
-def number(text):
-    return math.inf if text == "∞" else float(text.replace("−", "-"))
 
 
 def expected_errors(state):
@@ -250,6 +130,7 @@ def test_adapt_plays(tab, book):
     assert tab.evaluate("timers.size") == 0  # the reader has taken over
 
 
+@in_chromium
 def test_points_follow_mouse_finger_and_keys(tab, book):
     shown = Explorer(tab, book, "adapt", A=3, b=1, x="-3,0,2", e="0,0,0", steps=1, iteration=70000)
     width = shown.root.locator(".l2l-plot").first.locator("svg").bounding_box()["width"]  # of ten units of x
@@ -492,6 +373,7 @@ def test_line10_handles_by_mouse_and_keys(tab, book):
 
 
 @pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+@in_chromium
 def test_line10_each_descent_comes_to_rest(tab, book, motion):
     tab.emulate_media(reduced_motion=motion)
     work = Work(tab)
@@ -685,8 +567,9 @@ def test_nothing_goes_on_when_its_cell_is_gone(tab, book):
     assert tab.evaluate("[alive.workers, alive.urls]") == [0, 0]
 
 
+@in_chromium
 def test_the_page_stays_alive_while_it_trains(tab, book):
-    """All training is the workers'. For each of their messages the page adapts each network once at most, to draw it."""
+    """All training is the workers'. For each of their messages the page adapts each network at most once, to draw."""
     work = Work(tab)
     shown = Explorer(tab, book, "metatrain")
     tab.wait_for_function(STARTED)
@@ -826,6 +709,7 @@ def test_from_disk_it_is_there_when_the_page_is_read_and_nothing_jumps(browser, 
     context.close()
 
 
+@in_chromium
 def test_what_one_move_of_a_point_costs(tab, book):
     """Four networks, 50 steps, error curves and all, are computed once for a frame. No axis is drawn again."""
     work = Work(tab)
@@ -892,7 +776,7 @@ def test_methods_differ_without_colour(tab, book):
 
 
 def test_every_control_has_a_name_and_is_reached_by_tab(tab, book):
-    for name in ("adapt", "line10", "metatrain"):
+    for name in ADDRESSES:
         shown = Explorer(tab, book, name)
         controls = shown.root.locator("button, input, [role=slider], [role=region]")
         count = controls.count()

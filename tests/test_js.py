@@ -15,15 +15,18 @@ from torch.func import grad, jacrev, vjp, vmap
 
 import l2l
 from l2l import explorer
+from l2l.bayes import posterior, predicted
 from l2l.check.golden import GOLDEN
+from l2l.explorer import _assemble
 from l2l.explorer._page import SCRIPTS, joined, shipped_runs
-from l2l.net import flatten
+from l2l.net import flatten, unflatten
 from l2l.tasks import HELD_OUT, META_TEST, TRAIN, stream
 
 NODE = shutil.which("node")
 JS = Path(__file__).parent / "js"
 SIZES = (1, 40, 40, 1)
 METHODS = ("maml", "fomaml", "pretrain")
+KINDS = [path.parent.name for path in SCRIPTS.glob("*/main.js")]
 PATIENCE = 600
 """Seconds that Node may take. It ends a wait for what never comes, and is no verdict on speed."""
 
@@ -140,9 +143,7 @@ def relatives_of(theta):
 
 
 def rates_of(theta):
-    return {
-        f"log_rate.{n}": torch.randn(p.shape, generator=seeded(7), dtype=p.dtype) / 2 - 5 for n, p in theta.items()
-    }
+    return {f"log_rate.{n}": torch.randn(p.shape, generator=seeded(7), dtype=p.dtype) / 2 - 5 for n, p in theta.items()}
 
 
 def meta_gradients():
@@ -344,7 +345,61 @@ def golden():
     return json.loads(GOLDEN.read_text(encoding="utf-8"))
 
 
-FIXTURES = {f.__name__: f for f in (net, methods, adam, random, training, line10, golden)}
+def predictors():
+    """The posterior mean of l2l.bayes, and the solver of chapter 1, for tasks of every amplitude."""
+    family = l2l.SineTasks(noise=0.1)
+    tasks = family.sample(40, 5, 1, generator=seeded(8), dtype=torch.float64)
+    axis = torch.linspace(-5, 5, 41, dtype=torch.float64)[:, None]
+    found = predicted(posterior(tasks.x_support, tasks.y_support, noise=0.1), axis.expand(40, -1, -1))
+    two = [torch.cat([f(tasks.x_support[:, :2]) for f in (torch.sin, torch.cos)], dim=-1), tasks.y_support[:, :2]]
+    solved = torch.cat([axis.sin(), axis.cos()], dim=-1) @ torch.linalg.solve(*two)
+    return {
+        "family": {"amplitude": family.amplitude, "phase": family.phase},
+        "axis": axis[:, 0].tolist(),
+        "tasks": [sent_points(x, y) for x, y in zip(tasks.x_support, tasks.y_support, strict=True)],
+        "bayes": found[..., 0].tolist(),
+        "solver": solved[..., 0].tolist(),
+    }
+
+
+def steplength(alpha=0.01):
+    """q(m) over tasks, and the eigenvalues of the whole support Hessian of one."""
+    theta = shown_networks()["maml"]
+    batch = l2l.SineTasks().sample(20, 10, 25, generator=seeded(9), dtype=torch.float64)
+    multiples = torch.linspace(0, 3, 31, dtype=torch.float64)
+
+    def by_length(xs, ys, xq, yq):
+        slope = grad(l2l.mse)(theta, xs, ys)
+        return torch.stack(
+            [l2l.mse({n: p - m * alpha * slope[n] for n, p in theta.items()}, xq, yq) for m in multiples]
+        )
+
+    vector, x, y = flatten(theta), batch.x_support[0], batch.y_support[0]
+    slope = grad(lambda v: l2l.mse(unflatten(v, theta), x, y))
+    hessian, g = jacrev(slope)(vector), slope(vector)
+    return {
+        "theta": sent_network(theta),
+        "alpha": alpha,
+        "batch": sent_tasks(batch),
+        "multiples": multiples.tolist(),
+        "q": torch.stack([by_length(*task) for task in zip(*batch[:4], strict=True)]).mean(0).tolist(),
+        "sharpness": alpha * torch.linalg.eigvalsh(hessian).abs().max().item(),
+        "along": (alpha * g @ hessian @ g / (g @ g)).item(),
+    }
+
+
+def assemble():
+    """The problem that the explorer has, and its meta-gradients, exact and first-order."""
+    theta, batch, settings = _assemble.problem()
+    known = {"theta": sent_network(theta), "batch": sent_tasks(batch), **settings}
+    for method in ("maml", "fomaml"):
+        known[method] = flatten(l2l.METHODS[method](theta, batch, **settings).grads).tolist()
+    return known
+
+
+FIXTURES = {
+    f.__name__: f for f in (net, methods, adam, random, training, line10, golden, predictors, steplength, assemble)
+}
 
 
 def test_every_file_has_its_fixture():
@@ -368,7 +423,7 @@ def test_each_module_finds_what_it_imports():
 
 @pytest.mark.parametrize(
     "entries",
-    [("page/mount.js", f"{kind}/main.js") for kind in ("adapt", "line10", "metatrain")] + [("metatrain/worker.js",)],
+    [("page/mount.js", f"{kind}/main.js") for kind in KINDS] + [("metatrain/worker.js",)],
 )
 def test_joined_no_two_modules_give_one_name(entries, tmp_path):
     """In one scope a second `function` of a name would silently take the first's place; in a module it is an error."""

@@ -6,9 +6,12 @@ import all of `l2l` but the command line and the widgets; nothing in `l2l` impor
 """
 
 from l2l.explorer._adapt import PRESETS, adapt
+from l2l.explorer._assemble import assemble
 from l2l.explorer._draw import draw
+from l2l.explorer._learn import learn
 from l2l.explorer._line10 import QUADRATICS, line10
 from l2l.explorer._metatrain import metatrain
 from l2l.explorer._page import Explorer
+from l2l.explorer._step import step
 
-__all__ = ["PRESETS", "QUADRATICS", "Explorer", "adapt", "draw", "line10", "metatrain"]
+__all__ = ["PRESETS", "QUADRATICS", "Explorer", "adapt", "assemble", "draw", "learn", "line10", "metatrain", "step"]

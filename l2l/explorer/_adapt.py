@@ -51,6 +51,7 @@ def adapt(runs: Mapping[str, Run] | None = None, *, compact: bool = False) -> Ex
     Raises:
         ValueError: no runs, unknown methods, or runs that do not start from the same parameters.
     """
+    shipped = runs is None
     runs = shipped_runs() if runs is None else dict(runs)
     _check_runs(runs)
     first = next(iter(runs.values()))
@@ -67,6 +68,7 @@ def adapt(runs: Mapping[str, Run] | None = None, *, compact: bool = False) -> Ex
         "styles": line_styles(*runs, "untrained", "truth"),
         "presets": PRESETS[:3] if compact else PRESETS,
         "compact": compact,
+        "shipped": shipped,
         "family": asdict(sines(first)),
         "provenance": _provenance(first),
     }

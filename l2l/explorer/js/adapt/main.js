@@ -2,10 +2,13 @@
 
 import {Address} from "../page/address.js";
 import {button, grid, group, note, player, row} from "../page/controls.js";
+import {demonstrate} from "../page/demonstration.js";
 import {announcement, eachFrame, html, later, numbersTable} from "../page/dom.js";
 import {readable} from "../page/numbers.js";
+import {share} from "../page/share.js";
 import {makeControls, networkBoxes, showState} from "./controls.js";
 import {Drawing} from "./drawing.js";
+import {adaptAsPython} from "./python.js";
 import {compute, drawPoints, fromAddress, initialState, STEPS, storedNetworks, toAddress, usePreset} from "./state.js";
 
 export function buildAdapt(root, panel, settings) {
@@ -49,7 +52,11 @@ export function buildAdapt(root, panel, settings) {
     fromAddress(state, given, settings, methods);
     if (root.dataset.live === "yes") refresh();
   });
-  return {drawInWidth: () => { drawing.fit(); refresh(); draw(); }, end: () => { play.stop(); address.end(); }};
+  if (settings.shipped) panel.append(share({python: () => adaptAsPython(state, settings), address}));
+  const {steps} = state, frames = Array.from({length: steps + 1}, (_, k) => () => { state.steps = k; refresh(); });
+  const quiet = demonstrate(root, address, frames, () => { state.steps = steps; refresh(); }, 5);
+  const end = () => { quiet(); play.stop(); address.end(); };
+  return {drawInWidth: () => { drawing.fit(); refresh(); draw(); }, end};
 }
 
 function layOut(panel, {presets, compact, provenance}, {controls, boxes, drawing, table, spoken, play, ...acts}) {

@@ -2,24 +2,16 @@
 // curve), and which networks are adapted to them, how. And what follows: each network's fit and errors.
 
 import {adaptationPath, uniformRates} from "../maths/methods.js";
-import {meanSquare, mse, parameterCount} from "../maths/net.js";
+import {meanSquare, mse} from "../maths/net.js";
 import {Generator} from "../maths/random.js";
 import {sweep} from "../maths/sweep.js";
 import {clamp, evenly, numbers, round, wholeWithin, within} from "../page/numbers.js";
+import {decoded} from "../page/weights.js";
 
 export const STEPS = 50;
 export const ALPHAS = [0.001, 0.002, 0.003, 0.005, 0.007, 0.01, 0.015, 0.02, 0.03, 0.05];
 const FINEST = 0.01;  // of points and sliders; what the address can say
 const QUERY = 50;  // points
-
-function decoded(text, sizes) {  // little-endian float32, as the runs hold them
-  const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0)), view = new DataView(bytes.buffer);
-  const values = Float64Array.from({length: bytes.length / 4}, (_, i) => view.getFloat32(4 * i, true));
-  const count = parameterCount(sizes);
-  if (values.length !== count)
-    throw new Error(`a network of widths ${sizes} has ${count} parameters, got ${values.length}`);
-  return {sizes, values};
-}
 
 // The stored networks, by method and iteration; all start from the untrained one.
 export function storedNetworks({sizes, weights: {untrained, ...trained}}) {

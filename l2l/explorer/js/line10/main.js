@@ -4,9 +4,12 @@ import {WAYS} from "../maths/directions.js";
 import {dot, norm} from "../maths/vectors.js";
 import {Address} from "../page/address.js";
 import {button, checkbox, grid, group, note, player, slider} from "../page/controls.js";
+import {demonstrate} from "../page/demonstration.js";
 import {announcement, calm, eachFrame, later, numbersTable, swatch} from "../page/dom.js";
 import {clamp, readable, twoDecimals} from "../page/numbers.js";
+import {share} from "../page/share.js";
 import {Drawing} from "./drawing.js";
+import {line10AsPython} from "./python.js";
 import {endText, Scene, vectorText} from "./state.js";
 
 const COLUMNS = ["method", "direction at θ", "length ÷ exact", "angle to exact", "comes to rest at"];
@@ -52,7 +55,11 @@ export function buildLine10(root, panel, {styles, presets}) {
     forget();
     if (root.dataset.live === "yes") refresh();
   });
-  return {drawInWidth: () => { drawing.forgetWidth(); refresh(); draw(); }, end: () => { play.stop(); address.end(); }};
+  panel.append(share({python: () => line10AsPython(state), address}));
+  const frames = Array(60).fill(() => { scene.descend(2); refresh(); });
+  const quiet = demonstrate(root, address, frames, () => { forget(); refresh(); }, 20);
+  const end = () => { quiet(); play.stop(); address.end(); };
+  return {drawInWidth: () => { drawing.forgetWidth(); refresh(); draw(); }, end};
 }
 
 function makeControls(scene, change, refresh) {

@@ -41,3 +41,9 @@ function switchesAfter(x0, first, values) {
   }
   return {on, switches: switches.sort((s, t) => s.at - t.at)};
 }
+
+// A task whose query points are in increasing order, as `sweep` needs them.
+export function inOrder({support, query: {x, y}}) {
+  const order = x.map((_, i) => i).sort((i, j) => x[i] - x[j]);
+  return {support, query: {x: order.map(i => x[i]), y: order.map(i => y[i])}};
+}

@@ -5,6 +5,7 @@ import {KernelLearner} from "./kernel.js";
 import {Learner} from "./learner.js";
 import {initParams} from "./net.js";
 import {Generator} from "./random.js";
+import {inOrder} from "./sweep.js";
 import {sampleTasks} from "./tasks.js";
 
 const testSteps = 10, testQuery = 100;
@@ -17,16 +18,11 @@ export function begin(settings, kernel = null) {
   return {
     ...settings, batch, generator: new Generator(train), iteration: 0, history: {iteration: [], norm: []}, curve: [],
     held: sampleTasks(new Generator(heldOut), {...batch, tasks: settings.heldOutTasks}, family),
-    test: sampleTasks(new Generator(metaTest), test, family).map(sorted),
+    test: sampleTasks(new Generator(metaTest), test, family).map(inOrder),
     precision: kernel ? "single" : "double",
     learner: kernel ? new KernelLearner(kernel, {...settings, testSteps, testQuery}, start)
       : new Learner(settings, start),
   };
-}
-
-function sorted({support, query}) {  // for `sweep`
-  const order = query.x.map((_, i) => i).sort((i, j) => query.x[i] - query.x[j]);
-  return {support, query: {x: order.map(i => query.x[i]), y: order.map(i => query.y[i])}};
 }
 
 export function update(training) {

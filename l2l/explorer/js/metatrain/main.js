@@ -2,9 +2,12 @@
 
 import {Address} from "../page/address.js";
 import {button, checkbox, grid, group, note, row, slider} from "../page/controls.js";
+import {demonstrate} from "../page/demonstration.js";
 import {announcement, eachFrame, html, later, numbersTable, swatch} from "../page/dom.js";
 import {readable, twoDecimals, wholeWithin, within} from "../page/numbers.js";
+import {share} from "../page/share.js";
 import {Drawing} from "./drawing.js";
+import {metatrainAsPython} from "./python.js";
 import {Trainer} from "./trainer.js";
 
 const INNER_ALPHAS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.03];
@@ -68,8 +71,11 @@ export function buildMetatrain(root, panel, settings) {
     if (root.dataset.live === "yes") reset();
   });
   const remember = () => address.write(state);
+  panel.append(share({python: () => metatrainAsPython(state, trainer.seen, settings), address}));
   reset();
-  return {drawInWidth: () => { drawing.fit(); draw(); }, end: () => { trainer.end(); address.end(); }};
+  const quiet = demonstrate(root, address, [() => trainer.toggle(), ...Array(24).fill(() => {})], () => reset(), 8);
+  const end = () => { quiet(); trainer.end(); address.end(); };
+  return {drawInWidth: () => { drawing.fit(); draw(); }, end};
 }
 
 // The lower end of a range stays below the upper: the other one gives way.

@@ -30,7 +30,10 @@ export class Trainer {
     for (const method of methods.filter(method => !workers[method])) {
       const worker = workers[method] = new Worker(this.url);
       worker.onmessage = ({data}) => this.receive(method, data);
-      worker.onerror = event => { this.going = false; this.failed(event.message); };
+      worker.onerror = event => {
+        this.going = false;
+        this.failed(event.message ?? "the page's content policy lets no worker start (worker-src blob:)");
+      };
       this.begin(method);
     }
   }

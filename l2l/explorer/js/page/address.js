@@ -13,13 +13,17 @@ export class Address {
     };
     const write = later(300, text => history.replaceState(history.state, "", this.prefix + text));
     let last;
+    this.quiet = false;  // while nobody has touched anything
+    this.link = () => location.href.split("#")[0] + this.prefix + last;
     this.write = state => {  // from the first change on: opening a page leaves its address as it is
+      if (this.quiet) return;
       const text = new URLSearchParams(state).toString();
       if (this.active && last !== undefined && text !== last) write(text);
       last = text;
     };
     if (this.active) addEventListener("hashchange", read);
     this.end = () => removeEventListener("hashchange", read);
-    if (read()) addEventListener("load", () => root.scrollIntoView({block: "start"}));
+    this.linked = read();  // the reader came by a link
+    if (this.linked) addEventListener("load", () => root.scrollIntoView({block: "start"}));
   }
 }

@@ -1,8 +1,8 @@
 import {html} from "./dom.js";
 
-// Puts an explorer in place of its still picture. If that fails, the picture stays. `build` returns what to call when
-// there is a width to draw in, and again when it changes, `drawInWidth`; and, where there is more to end than what the browser
-// forgets by itself, `end`, which is called when the explorer has left the page.
+// Puts an explorer in place of its still picture. If that fails, the picture stays. `build` returns `drawInWidth`,
+// which is called when there is a width, and again when it changes; and, where something would go on by itself, `end`,
+// which is called when the explorer has left the page.
 export function mount(kind, build) {
   const root = document.querySelector(`.l2l-explorer[data-kind="${kind}"]:not([data-live])`);
   root.dataset.live = "no";

@@ -1,0 +1,57 @@
+// The explorer "assemble": the reader puts line 10 together from pieces, and the page runs it.
+
+import {button, group, note, row} from "../page/controls.js";
+import {html} from "../page/dom.js";
+import {share} from "../page/share.js";
+import {PIECES} from "./pieces.js";
+import {assembledAsPython} from "./python.js";
+import {judge} from "./state.js";
+
+export function buildAssemble(root, panel, settings) {
+  const problem = {...settings, theta: {...settings.theta, values: Float64Array.from(settings.theta.values)}};
+  const program = [], lines = html("ol", {class: "l2l-program", "aria-label": "your program, for each task"});
+  const words = html("div", {role: "status", class: "l2l-told"});
+  const groups = [...new Set(Object.values(PIECES).map(piece => piece.group))];
+  const offered = Object.fromEntries(Object.entries(PIECES).map(([name, {text}]) =>
+    [name, button(text, () => { program.push(name); refresh(); })]));
+  const shelf = groups.map(title => group(title, html("span", {class: "l2l-title"}, title),
+    ...order(Object.keys(PIECES).filter(name => PIECES[name].group === title)).map(name => offered[name])));
+  const runButton = button("Run", () => {
+    const found = judge(program, problem);
+    root.l2l.found = found;
+    const off = found.deviation === null ? "" : `Deviation from the exact meta-gradient: ${percent(found.deviation)}. `;
+    words.textContent = off + found.words.join(" ");
+  });
+  panel.append(html("p", {}, "Press the lines that you need, and put them in order. For each task:"), lines,
+    row(runButton, button("Clear", () => { program.length = 0; refresh(); })), words, ...shelf, note(settings.note),
+    share({python: () => assembledAsPython(program, problem), address: {active: false}}));
+
+  function move(i, by) {
+    const [name] = program.splice(i, 1);
+    program.splice(i + by, 0, name);
+    refresh();
+    lines.children[i + by].querySelector("button").focus();
+  }
+  function refresh() {
+    words.textContent = "";
+    lines.replaceChildren(...program.map((name, i) => html("li", {}, html("code", {}, PIECES[name].text),
+      named("↑", "up", name, i > 0 && (() => move(i, -1))), named("↓", "down", name, i + 1 < program.length
+        && (() => move(i, 1))), named("✕", "remove", name, () => { program.splice(i, 1); refresh(); }))));
+    for (const [name, choice] of Object.entries(offered)) choice.disabled = program.includes(name);
+    runButton.disabled = program.length === 0;
+    root.l2l = {state: {program: [...program]}, found: null};
+  }
+  return {drawInWidth: refresh};
+}
+
+function named(symbol, what, name, act) {
+  const control = button(symbol, act || (() => {}));
+  control.setAttribute("aria-label", `${what}: ${PIECES[name].text}`);
+  control.disabled = !act;
+  return control;
+}
+
+// The right one is not always the first.
+const order = names => [...names].sort((a, b) => PIECES[a].text.localeCompare(PIECES[b].text));
+
+const percent = value => value < 1e-9 ? "none beyond rounding" : `${(100 * value).toPrecision(2)} %`;

@@ -1,0 +1,60 @@
+// Runs a program of pieces, task by task, and says how far its g is from the exact meta-gradient, and why.
+
+import {batchGradient, uniformRates} from "../maths/methods.js";
+import {gradient} from "../maths/net.js";
+import {PIECES} from "./pieces.js";
+
+const NAMES = {phi: "φ", v: "v"};
+
+// A line that uses what no line before it has set; null if there is none.
+export function unset(program) {
+  const sets = {start: "phi", query: "v", support: "v", atStart: "v"}, known = new Set();
+  for (const [i, name] of program.entries()) {
+    const missing = (PIECES[name].needs ?? []).find(what => !known.has(what));
+    if (missing) return `Line ${i + 1} uses ${NAMES[missing]}, which no line before it has set.`;
+    if (name in sets) known.add(sets[name]);
+  }
+  const inner = ["inner", "fromStart", "oldSlope"], stepped = program.findIndex(name => inner.includes(name));
+  const early = program.findIndex((name, i) => ["back", "forth", "plus", "query", "support"].includes(name)
+    && (stepped < 0 || i < stepped));
+  return early < 0 ? null : `Line ${early + 1} uses φ[${program[early] === "query" || program[early] === "support"
+    ? "K" : "k"}] before an inner loop has computed it.`;
+}
+
+export function run(program, {theta, batch, alpha, steps}) {
+  const {sizes} = theta, at = values => ({sizes, values});
+  let g = theta.values.map(() => 0);
+  for (const task of batch) {
+    const tools = {theta: theta.values, alpha, steps, tasks: batch.length,
+      slope: (part, phi) => Array.from(gradient(at(phi), task[part]).grad),
+      hvp: (phi, v) => Array.from(gradient(at(phi), task.support, v).Hv)};
+    const memory = {g};
+    for (const name of program) PIECES[name].run(memory, tools);
+    ({g} = memory);
+  }
+  return g;
+}
+
+const distance = (g, other) => Math.hypot(...g.map((value, i) => value - other[i])) / Math.hypot(...other);
+
+// What came out, in a sentence, and by how much it deviates.
+export function judge(program, problem) {
+  const error = unset(program);
+  if (error) return {error, deviation: null, right: false, words: [error]};
+  const {theta, batch, alpha, steps} = problem, rates = uniformRates(theta.sizes, alpha);
+  const exact = batchGradient("maml", theta, batch, rates, steps).grad;
+  const first = batchGradient("fomaml", theta, batch, rates, steps).grad;
+  const g = run(program, problem), deviation = distance(g, exact), right = deviation < 1e-9;
+  if (right) return {g, deviation, right, words: ["That is line 10: the exact meta-gradient."]};
+  const words = program.map(name => PIECES[name].wrong).filter(Boolean);
+  const missing = ["inner loop", "query gradient", "second-order term", "over tasks"]
+    .filter(group => !program.some(name => PIECES[name].group === group));
+  const parts = program.filter(name => name !== "start");
+  const twice = parts.filter((name, i) => parts.findIndex(other => PIECES[other].group === PIECES[name].group) < i);
+  if (missing.includes("over tasks")) words.push("Nothing is written into g.");
+  if (distance(g, first) < 1e-9) words.push(missing.includes("second-order term")
+    ? "This is the first-order gradient: the second-order term is missing."
+    : "This is the first-order gradient: g took v before the second-order term was applied to it.");
+  else if (twice.length) words.push(`A part is there twice: ${twice.map(name => PIECES[name].text).join("; ")}`);
+  return {g, deviation, right, words: words.length ? words : ["The lines are right, their order is not."]};
+}

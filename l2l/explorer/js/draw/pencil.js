@@ -1,0 +1,71 @@
+// The reader's hand: a curve in a plot, drawn by pointer or finger anywhere in it, or with a pen that keys move.
+
+import {handle} from "../page/handle.js";
+import {clamp, evenly, twoDecimals} from "../page/numbers.js";
+import {COLUMNS, columnOf, stroke} from "./state.js";
+
+export class Pencil {
+  constructor(plot, {range, reach, changed}) {
+    Object.assign(this, {plot, range, reach, changed, columns: evenly(...range, COLUMNS), locked: false});
+    this.curve = new Float64Array(COLUMNS);
+    this.clear();
+    this.pen = handle(plot, {
+      label: "pen", range: [-reach, reach], value: () => this.curve[this.column],
+      at: () => [this.columns[this.column], this.curve[this.column]],
+      describe: () => `x ${twoDecimals(this.columns[this.column])}, y ${twoDecimals(this.curve[this.column])}`,
+      moved: (x, y, move) => this.move(x, y, move),
+    });
+    this.drawFreely();
+  }
+
+  clear() {
+    this.curve.fill(0);
+    Object.assign(this, {column: (COLUMNS - 1) / 2, drawn: false});
+  }
+
+  // The curve to (column, y), from where the pen is unless given.
+  put(column, y, from = [column, y]) {
+    if (this.locked) return from;
+    const value = clamp(y, -this.reach, this.reach);
+    stroke(this.curve, from, [column, value]);
+    Object.assign(this, {column, drawn: true});
+    this.changed();
+    return [column, value];
+  }
+
+  move(x, y, move) {
+    const {column, curve} = this;
+    if (!move) this.put(columnOf(x, this.range), y, [column, curve[column]]);
+    else if (move[1]) this.put(column, curve[column] + move[1]);
+    else {
+      const by = Math.abs(move[0]) > 0.5 ? 4 : 1;  // with shift
+      this.column = clamp(column + Math.sign(move[0]) * by, 0, COLUMNS - 1);
+      this.changed();
+    }
+  }
+
+  drawFreely() {
+    const {plot, range} = this;
+    let last = null;
+    const place = event => {
+      const [px, py] = plot.pointer(event);
+      return [columnOf(plot.toX(px), range), plot.toY(py)];
+    };
+    plot.root.addEventListener("pointerdown", event => {
+      if (event.target.closest(".l2l-handle")) return;
+      last = this.put(...place(event));
+      plot.root.setPointerCapture(event.pointerId);
+      event.preventDefault();
+    });
+    plot.root.addEventListener("pointermove", event => { if (last) last = this.put(...place(event), last); });
+    for (const end of ["pointerup", "pointercancel"]) plot.root.addEventListener(end, () => { last = null; });
+  }
+
+  show() {
+    this.plot.line("ours", this.columns, this.curve, {...OURS, dash: this.drawn ? "" : "2 6"});
+    this.plot.inside.append(this.plot.items.get("ours"));  // above everything else
+    this.pen.place();
+  }
+}
+
+export const OURS = {color: "currentColor", width: 3};

@@ -1,0 +1,137 @@
+// The explorer "learn": the reader is the learner. Ten times five points of a curve that the reader draws; after each
+// the truth, and everybody's error; at the end what the ten showed of their family, and a picture to keep.
+
+import {Pencil} from "../draw/pencil.js";
+import {Address} from "../page/address.js";
+import {button, group, note, row} from "../page/controls.js";
+import {announcement, html, numbersTable, swatch} from "../page/dom.js";
+import {readable, twoDecimals, wholeWithin} from "../page/numbers.js";
+import {Plot} from "../page/plot.js";
+import {share} from "../page/share.js";
+import {decoded} from "../page/weights.js";
+import {Numbers} from "./numbers.js";
+import {picture, pictureLink} from "./picture.js";
+import {learnAsPython} from "./python.js";
+import {Questions} from "./questions.js";
+import {Experiment, median, QUESTIONS, score, TASKS, verdict} from "./state.js";
+
+const FLOOR = 0.001;  // of the errors' axis
+const NETWORKS = ["maml", "fomaml", "pretrain"];
+
+export function buildLearn(root, panel, settings) {
+  const {range, reach, styles, sizes, weights, families} = settings, labels = labelsOf(styles);
+  const networks = Object.fromEntries(NETWORKS.map(method => [method, decoded(weights[method], sizes)]));
+  const experiment = new Experiment(settings, networks), names = Object.keys(families);
+  const cell = html("div", {style: "touch-action: none; cursor: crosshair"}), below = html("div");
+  const plot = new Plot(cell, {title: "the task's points, and your curve", xlabel: "x", ylabel: "y", x: range,
+    y: [-reach, reach], height: 300});
+  const errors = new Plot(below, {title: "query error of each task", xlabel: "task", ylabel: "query error",
+    x: [0.5, TASKS + 0.5], y: [FLOOR, 100], height: 220, log: true});
+  const pencil = new Pencil(plot, {range, reach, changed: () => { numbers.show(pencil.curve); refresh(); }});
+  const numbers = new Numbers(range, curve => {
+    pencil.curve.set(curve);
+    pencil.drawn = true;
+    refresh();
+  });
+  const told = html("p", {class: "l2l-told", role: "status"}), act = button("", () => acts[experiment.phase]());
+  const questions = new Questions(QUESTIONS, answers => { experiment.finish(answers); refresh(); });
+  const table = numbersTable("query errors", ["learner", "this task", "median so far"]), result = html("div");
+  const legend = row(...[["ours", {label: "you", color: "currentColor", width: 3}], ...Object.entries(styles)]
+    .map(([, style]) => html("span", {class: "l2l-check"}, swatch(style), style.label)));
+  const choices = names.map((name, i) => button(`Family ${i + 1}`, () => begin(name, experiment.seed)));
+  panel.append(group("family of curves", ...choices, button("Other curves", () =>
+    begin(experiment.family, experiment.seed % 999 + 1))), told, cell, row(act), numbers.root, questions.root, result,
+  legend, below, table.root, note(settings.note));
+
+  let predictions = null;
+  const acts = {
+    draw: () => { predictions = experiment.judge(pencil.curve); pencil.locked = true; refresh(); },
+    shown: () => { experiment.next(); if (experiment.phase === "draw") anotherTask(); refresh(); },
+    asked: () => questions.send(),
+    end: () => begin(names[(names.indexOf(experiment.family) + 1) % names.length], experiment.seed),
+  };
+  function anotherTask() {
+    pencil.locked = false;
+    pencil.clear();
+    predictions = null;
+    numbers.show(pencil.curve);
+  }
+  function begin(family, seed) {
+    experiment.begin(family, seed);
+    anotherTask();
+    questions.clear();
+    address.write({family, seed});
+    refresh();
+  }
+
+  function refresh() {
+    const {task, phase, at} = experiment, judged = phase !== "draw";
+    choices.forEach((choice, i) => choice.setAttribute("aria-pressed", names[i] === experiment.family));
+    task.x.forEach((x, j) => plot.dot(`point ${j}`, x, task.y[j], {color: "currentColor"}, 5));
+    if (judged) plot.line("truth", task.grid, task.truth, settings.truth); else plot.hide("truth");
+    for (const method of NETWORKS)
+      if (judged) plot.line(method, task.grid, predictions[method], styles[method]); else plot.hide(method);
+    pencil.show();
+    act.textContent = {draw: "Done", shown: at + 1 < TASKS ? "Next curve" : "What have you learnt?",
+      asked: "Score my answers", end: "Another family"}[phase];
+    act.disabled = phase === "draw" && !pencil.drawn;
+    told.textContent = toldText(experiment);
+    numbers.tell(task, phase === "draw");
+    questions.root.hidden = phase !== "asked";
+    drawErrors(errors, experiment.errors, styles);
+    table.root.hidden = !experiment.curves.length;
+    table.fill(tableRows(experiment.errors, labels));
+    showResult(result, experiment, labels);
+    root.l2l = {state: {...experiment, pencil: [...pencil.curve]}, predictions};
+  }
+  const address = new Address(root, "learn", given => {
+    const family = names.includes(given.family) ? given.family : experiment.family;
+    experiment.begin(family, wholeWithin(given.seed, 1, 999, experiment.seed));
+    if (root.dataset.live === "yes") begin(family, experiment.seed);
+  });
+  panel.append(share({python: () => learnAsPython(experiment), address}));
+  anotherTask();
+  return {drawInWidth: () => { plot.fit(); errors.fit(); refresh(); }, end: () => address.end()};
+}
+
+const labelsOf = styles => Object.fromEntries(Object.entries(styles).map(([name, {label}]) => [name, label]));
+
+function toldText({phase, at, errors, tasks}) {
+  const task = `Task ${at + 1} of ${TASKS}`, error = readable(errors.ours.at(-1) ?? NaN);
+  return {
+    draw: `${task}: five points of a curve. Draw the whole curve. ${at ? "" : "All ten curves are of one family; "
+      + "which one, nobody tells you."}`,
+    shown: `${task}: your query error is ${error}. The wide grey line is the true curve.`,
+    asked: "Ten curves are done. What have they in common?",
+    end: "What ten curves taught you:",
+  }[phase];
+}
+
+function drawErrors(plot, errors, styles) {
+  const all = {ours: {color: "currentColor", width: 3}, ...styles};
+  for (const [name, style] of Object.entries(all)) {
+    const found = errors[name] ?? [], x = found.map((_, i) => i + 1), y = found.map(e => Math.max(e, FLOOR));
+    plot.line(name, x, y, style);
+    for (let i = 0; i < TASKS; i++)
+      if (Number.isFinite(y[i])) plot.dot(`${name} ${i}`, x[i], y[i], style, name === "ours" ? 5 : 3);
+      else plot.hide(`${name} ${i}`);
+  }
+}
+
+const tableRows = (errors, labels) => Object.entries({ours: "you", ...labels}).filter(([name]) => errors[name]?.length)
+  .map(([name, label]) => [name, label, readable(errors[name].at(-1)), readable(median(errors[name]))]);
+
+function showResult(result, experiment, labels) {
+  if (experiment.phase !== "end") { result.replaceChildren(); return; }
+  if (result.childElementCount) return;
+  const marks = score(experiment.answers, experiment.families[experiment.family]);
+  const shown = value => typeof value === "number" ? twoDecimals(value) : value;
+  const words = verdict(experiment, labels);
+  const drawn = html("div", {class: "l2l-picture"});
+  drawn.innerHTML = picture(experiment);
+  result.append(
+    ...words.map(text => html("p", {}, text)),
+    html("ul", {}, ...marks.map(({ask, given, right, good}) => html("li", {},
+      `${ask}: ${shown(given)}. ${good ? "Right" : "No"}${given === right ? "." : `: ${shown(right)}.`}`))),
+    drawn, row(pictureLink(experiment, words)));
+}
