@@ -14,7 +14,7 @@ import l2l
 HTML = Path(__file__).resolve().parent.parent / "_build" / "html"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FIREFOX = next(filter(None, map(shutil.which, ("firefox-esr", "firefox"))), None)
-PATIENCE = 15_000
+PATIENCE = 180_000
 """Milliseconds that anything in a browser may take. It ends a wait for what never comes, and is no verdict on speed: no
 test has one, as others share its machine. What must stay fast is counted instead: calls, redraws, elements, bytes."""
 

@@ -100,7 +100,7 @@ def test_a_learner_who_knows_sinusoids(tab, book):
     for task, error in zip(state["tasks"], state["errors"]["ours"], strict=True):
         x, truth = np.linspace(-5, 5, 121), np.array(list(task["truth"].values()))
         exact = ((least_squares(task)(x) - truth) ** 2).mean()
-        assert error == pytest.approx(exact, abs=0.005 * task["A"] ** 2 + 0.02)  # columns and pixels
+        assert error == pytest.approx(exact, abs=0.01 * task["A"] ** 2 + 0.02)  # columns and pixels
     answer(shown, "waves", "never below 0")
     told = shown.root.inner_text()
     assert "You knew this family, or saw through it at once." in told

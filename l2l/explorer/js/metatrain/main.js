@@ -3,7 +3,7 @@
 import {Address} from "../page/address.js";
 import {button, checkbox, grid, group, note, row, slider} from "../page/controls.js";
 import {demonstrate} from "../page/demonstration.js";
-import {announcement, eachFrame, html, later, numbersTable, swatch} from "../page/dom.js";
+import {announcement, atMostEvery, eachFrame, html, later, numbersTable, swatch} from "../page/dom.js";
 import {readable, twoDecimals, wholeWithin, within} from "../page/numbers.js";
 import {share} from "../page/share.js";
 import {Drawing} from "./drawing.js";
@@ -17,7 +17,7 @@ const COLUMNS = ["method", "iterations", "gradient norm", "query error before", 
 export function buildMetatrain(root, panel, settings) {
   const drawing = new Drawing(settings), {styles} = drawing, {last} = settings, methods = Object.keys(styles);
   const trainer = new Trainer(settings, {
-    changed: () => ask(),
+    changed: atMostEvery(120, () => ask()),  // drawing must not cost the page its frames
     failed: message => { told.textContent = `Training stopped: ${message}`; label(); },
   });
   const {state} = trainer;

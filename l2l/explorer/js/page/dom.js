@@ -47,6 +47,15 @@ export function eachFrame(draw) {
   };
 }
 
+// Runs `action` soon, and again no sooner than `interval` milliseconds later, however often it is asked for.
+export function atMostEvery(interval, action) {
+  let timer = null, last = -Infinity;
+  return () => {
+    timer ??= setTimeout(() => { timer = null; last = performance.now(); action(); },
+      Math.max(0, last + interval - performance.now()));
+  };
+}
+
 export function later(delay, action) {  // once things have been quiet for a while
   let timer;
   return (...values) => { clearTimeout(timer); timer = setTimeout(action, delay, ...values); };
