@@ -18,7 +18,7 @@ export function buildMetatrain(root, panel, settings) {
   const drawing = new Drawing(settings), {styles} = drawing, {last} = settings, methods = Object.keys(styles);
   const trainer = new Trainer(settings, {
     changed: atMostEvery(120, () => ask()),  // drawing must not cost the page its frames
-    failed: message => { told.textContent = `Training stopped: ${message}`; label(); },
+    failed: message => { told.textContent = `Training stopped: ${message}`; label(); start.disabled = true; },
   });
   const {state} = trainer;
   const set = name => value => {  // another setting begins another training
