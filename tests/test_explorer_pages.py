@@ -782,7 +782,7 @@ def test_it_follows_the_pages_colour_scheme(tab, book):
 
 
 def test_methods_differ_without_colour(tab, book):
-    for name, count in (("adapt", 4), ("line10", 4), ("metatrain", 6)):
+    for name, count in (("adapt", 7), ("line10", 4), ("metatrain", 6)):
         shown = Explorer(tab, book, name)
         styles = shown.root.locator(".l2l-swatch path").evaluate_all(
             "lines => [...new Set(lines.map(l => `${l.style.strokeDasharray} ${l.style.strokeWidth}`))]"

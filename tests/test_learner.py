@@ -253,6 +253,7 @@ def assert_same(found, rows, columns, tolerance=6e-4):
     [
         {},
         {"A": 3.3, "b": 2.1, "x": "-4,-0.5,2", "e": "0,0.4,0", "alpha": 0.005, "steps": 23, "iteration": 1000},
+        {"A": 2, "b": 1, "x": "-4,-1,0,2", "e": "0,0,0,0", "steps": 4, "show": "reptile,anil,meta-sgd", "alpha": 0.005},
         {"A": 1, "b": 0.4, "x": "3,4.5", "e": "0,0", "steps": 0, "iteration": 0, "show": "untrained,fomaml"},
     ],
 )

@@ -1,5 +1,5 @@
-"""Where a browser keeps no storage for a page (private windows, blocked cookies, sandboxed frames), the page has some of
-its own while it is open: first of all scripts, as the theme's need it at once, and would end without."""
+"""Where a browser keeps no storage for a page (private windows, blocked cookies, sandboxed frames), the page has some
+of its own while it is open: first of all scripts, as the theme's need it at once, and would end without."""
 
 from docutils import nodes
 from sphinx.application import Sphinx

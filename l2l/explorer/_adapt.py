@@ -8,7 +8,8 @@ import torch
 from matplotlib.figure import Figure
 
 from l2l.explorer._page import Explorer, encoded, line_styles, shipped_runs
-from l2l.net import flatten
+from l2l.methods import Method, Rate, maml
+from l2l.net import Params, flatten
 from l2l.plots import HOUSE_STYLE, METHOD_STYLE, neutral_legend, plot_half_axis_fit
 from l2l.report import HALF_AXIS_TASK, half_axis_fit, half_axis_points, sines
 from l2l.run import Run
@@ -38,6 +39,9 @@ PRESETS = (
 def adapt(runs: Mapping[str, Run] | None = None, *, compact: bool = False) -> Explorer:
     """Explore adaptation: drag the support points, step by step, at every stage of meta-training.
 
+    With the package's own runs a reader can add Reptile, ANIL and Meta-SGD, at the moments that are stored of them.
+    ANIL's steps move the head alone, and Meta-SGD's have the learned rates, times α over the trained one.
+
     The page takes up to 50 steps θ^(k) = θ^(k-1) - α ∇L(θ^(k-1); support) in double precision.
 
     Args:
@@ -61,11 +65,14 @@ def adapt(runs: Mapping[str, Run] | None = None, *, compact: bool = False) -> Ex
         method: {i: encoded(run.theta if i == run.iteration else run.checkpoints[i]) for i in iterations if i}
         for method, run in runs.items()
     }
+    relatives, scales = _relatives(iterations) if shipped and not compact else ({}, {})
     settings = {
         "sizes": first.config.sizes,
-        "weights": weights,
+        "weights": weights | relatives,
+        "scales": scales,
+        "shown": ["untrained", *runs],
         "iterations": iterations,
-        "styles": line_styles(*runs, "untrained", "truth"),
+        "styles": line_styles(*runs, *relatives, "untrained", "truth"),
         "presets": PRESETS[:3] if compact else PRESETS,
         "compact": compact,
         "shipped": shipped,
@@ -79,6 +86,27 @@ def adapt(runs: Mapping[str, Run] | None = None, *, compact: bool = False) -> Ex
         f"step{'s' if shown[-1] > 1 else ''} on those points."
     )
     return Explorer("adapt", settings, _still(runs, shown), alt)
+
+
+def _with_rates(params: Params, alpha: Rate) -> Params:
+    return params | {f"log_rate.{n}": p for n, p in params.items()}
+
+
+def _relatives(iterations: list[int]) -> tuple[dict, dict]:
+    """Parameters of the methods of chapter 11, by moment, and Meta-SGD's rates as multiples of α; first replica."""
+    weights: dict = {}
+    scales: dict = {}
+    for method, name in {"reptile": "reptile", "anil": "maml-head", "meta-sgd": "meta-sgd"}.items():
+        stored = "head" if method == "anil" else method
+        known = Method(stored, maml, init=_with_rates) if method == "meta-sgd" else Method(stored, maml)
+        run = Run.stored(name, method=known)  # only its parameters are read
+        kept = {i: p for i, p in (run.checkpoints | {run.iteration: run.theta}).items() if i in iterations and i}
+        weights[method] = {i: encoded({n: p for n, p in q.items() if "log_rate" not in n}) for i, q in kept.items()}
+        if method == "meta-sgd":
+            for i, q in kept.items():
+                rates = {n: q[f"log_rate.{n}"].exp() / torch.tensor(run.config.alpha) for n in q if "log_rate" not in n}
+                scales.setdefault(method, {})[i] = encoded(rates)
+    return weights, scales
 
 
 def _still(runs: Mapping[str, Run], shown: tuple[int, ...]) -> Figure:

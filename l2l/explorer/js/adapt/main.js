@@ -13,7 +13,7 @@ import {compute, drawPoints, fromAddress, initialState, STEPS, storedNetworks, t
 
 export function buildAdapt(root, panel, settings) {
   const {styles, iterations, compact, family} = settings;
-  const networks = storedNetworks(settings), methods = Object.keys(networks), state = initialState(settings, methods);
+  const networks = storedNetworks(settings), methods = Object.keys(networks), state = initialState(settings);
   const change = act => { play.stop(); act(); refresh(); };
   const controls = makeControls(state, settings, change);
   const boxes = networkBoxes(state, methods, styles, () => refresh());
@@ -26,7 +26,7 @@ export function buildAdapt(root, panel, settings) {
     return state.steps < STEPS;
   }, 6);
   layOut(panel, settings, {controls, boxes, drawing, table, spoken, play,
-    use: preset => change(() => usePreset(state, preset, iterations, methods)),
+    use: preset => change(() => usePreset(state, preset, iterations, settings.shown)),
     drawOthers: () => change(() => {
       state.seed = state.seed % 999 + 1;
       drawPoints(state, state.x.length, family.x_range);
@@ -35,13 +35,13 @@ export function buildAdapt(root, panel, settings) {
 
   const errorsNow = ({support, query}) => [support[state.steps], query[state.steps], query[0]].map(readable);
   const say = later(500, result => {
-    const errors = state.show.map(m => `${styles[m].label} ${readable(result[m].query[state.steps])}`);
+    const errors = Object.keys(result).map(m => `${styles[m].label} ${readable(result[m].query[state.steps])}`);
     spoken.textContent = `After ${state.steps} steps, query error: ${errors.join(", ")}`;
   });
   function draw() {
     const started = performance.now(), result = compute(state, networks, drawing.grid, family.x_range, compact);
     drawing.show(result);
-    table.fill(state.show.map(method => [method, styles[method].label, ...errorsNow(result[method])]));
+    table.fill(Object.keys(result).map(method => [method, styles[method].label, ...errorsNow(result[method])]));
     root.l2l = {state, result, ms: performance.now() - started};
     address.write(toAddress(state));
     say(result);

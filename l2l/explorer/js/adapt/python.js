@@ -3,21 +3,52 @@
 import {listed} from "../page/share.js";
 import {STEPS, valueOf} from "./state.js";
 
-export function adaptAsPython(state, {iterations, family: {x_range: [low, high]}}) {
+const STORED = {untrained: "maml", reptile: "reptile", anil: "maml-head", "meta-sgd": "meta-sgd"};
+const RELATIVES = `
+
+def head_loop(theta, x, y, *, loss, **settings):
+    body = {n: p for n, p in theta.items() if n not in ("W3", "b3")}
+    head = {n: theta[n] for n in ("W3", "b3")}
+    for phi in l2l.inner_loop(head, x, y, loss=lambda head, x, y: loss(body | head, x, y), **settings):
+        yield body | phi
+
+
+def own_rates(theta, x, y, *, alpha, steps, loss):
+    phi = {n: p for n, p in theta.items() if not n.startswith("log_rate.")}
+    yield phi
+    for _ in range(steps):
+        slope = torch.func.grad(loss)(phi, x, y)
+        phi = {n: p - theta[f"log_rate.{n}"].exp() * alpha / 0.01 * slope[n] for n, p in phi.items()}
+        yield phi
+
+
+def with_rates(params, alpha):
+    return params | {f"log_rate.{n}": p for n, p in params.items()}
+
+
+RELATIVES = {
+    "reptile": l2l.Method("reptile", l2l.maml),
+    "anil": l2l.Method("head", l2l.maml, head_loop),
+    "meta-sgd": l2l.Method("meta-sgd", l2l.maml, own_rates, with_rates),
+}
+`;
+
+export function adaptAsPython(state, {family: {x_range: [low, high]}}) {
   const {A, b, x, alpha, steps, iteration, show} = state, y = x.map((_, j) => valueOf(state, j));
   return `import torch
 import l2l
-
+${show.some(method => ["reptile", "anil", "meta-sgd"].includes(method)) ? RELATIVES : "\nRELATIVES = {}\n"}
 x = torch.tensor(${listed(x)}, dtype=torch.float64)[:, None]
 y = torch.tensor(${listed(y)}, dtype=torch.float64)[:, None]
 axis = ${low} + ${high - low} * (torch.arange(50, dtype=torch.float64)[:, None] + 0.5) / 50
 task = l2l.Batch(x[None], y[None], axis[None], ${A} * torch.sin(axis + ${b})[None])
 for method in ${listed(show.map(method => `"${method}"`))}:
-    run = l2l.Run.stored("maml" if method == "untrained" else method)
+    own = {"method": RELATIVES[method]} if method in RELATIVES else {}
+    run = l2l.Run.stored(${JSON.stringify(STORED)}.get(method, method), **own)
     kept = run.checkpoints | {run.iteration: run.theta}
     theta = kept[0 if method == "untrained" else ${iteration}]
     theta = {name: p[0].double() for name, p in theta.items()}
-    curve = l2l.adaptation_curve(theta, task, alpha=${alpha}, steps=${STEPS})
+    curve = l2l.adaptation_curve(theta, task, alpha=${alpha}, steps=${STEPS}, **own)
     support, query = curve.support[:, 0], curve.query[:, 0]
     print(method, support[${steps}].item(), query[${steps}].item(), query[0].item())
 `;

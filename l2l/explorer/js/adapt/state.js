@@ -1,7 +1,7 @@
 // What a reader sets in the explorer "adapt": a task A sin(x + b), its support points (x, with a deviation e from the
 // curve), and which networks are adapted to them, how. And what follows: each network's fit and errors.
 
-import {adaptationPath, uniformRates} from "../maths/methods.js";
+import {adaptationPath, innerRates} from "../maths/methods.js";
 import {meanSquare, mse} from "../maths/net.js";
 import {Generator} from "../maths/random.js";
 import {sweep} from "../maths/sweep.js";
@@ -14,24 +14,32 @@ const FINEST = 0.01;  // of points and sliders; what the address can say
 const QUERY = 50;  // points
 
 // The stored networks, by method and iteration; all start from the untrained one.
-export function storedNetworks({sizes, weights: {untrained, ...trained}}) {
+export function storedNetworks({sizes, weights: {untrained, ...trained}, scales}) {
   const start = {0: decoded(untrained, sizes)};
   const kept = Object.entries(trained).map(([method, texts]) => {
-    const checkpoints = Object.entries(texts).map(([iteration, text]) => [iteration, decoded(text, sizes)]);
+    const checkpoints = Object.entries(texts).map(([iteration, text]) => {
+      const scale = scales[method]?.[iteration];  // the learned rates, as multiples of α
+      return [iteration, {...decoded(text, sizes), scale: scale && decoded(scale, sizes).values}];
+    });
     return [method, {...start, ...Object.fromEntries(checkpoints)}];
   });
   return {untrained: start, ...Object.fromEntries(kept)};
 }
 
-export function initialState({presets, iterations, compact}, methods) {
+function ratesOf(method, {sizes, scale}, alpha) {
+  const rates = innerRates(method, sizes, alpha);
+  return scale ? rates.map((rate, i) => rate * scale[i]) : rates;
+}
+
+export function initialState({presets, iterations, compact, shown}) {
   const state = {seed: 1};
-  usePreset(state, presets[0], iterations, methods);
+  usePreset(state, presets[0], iterations, shown);
   if (compact) state.steps = 1;
   return state;
 }
 
-export function usePreset(state, {name, ...preset}, iterations, methods) {
-  const rest = {noise: 0, half: false, alpha: 0.01, iteration: iterations.at(-1), show: [...methods]};
+export function usePreset(state, {name, ...preset}, iterations, shown) {
+  const rest = {noise: 0, half: false, alpha: 0.01, iteration: iterations.at(-1), show: [...shown]};
   Object.assign(state, rest, preset, {e: preset.x.map(() => 0)});
 }
 
@@ -58,9 +66,11 @@ export function movePoint(state, j, x, y, move, [low, high]) {
 export function compute(state, networks, grid, [low, high], compact) {
   const query = Float64Array.from({length: QUERY}, (_, i) => low + (high - low) * (i + 0.5) / QUERY);
   const support = {x: state.x, y: state.x.map((_, j) => valueOf(state, j))}, targets = query.map(x => truth(state, x));
-  return Object.fromEntries(state.show.map(method => {
-    const kept = networks[method], theta = kept[state.iteration] ?? kept[0];
-    const path = adaptationPath(theta, support, uniformRates(theta.sizes, state.alpha), compact ? state.steps : STEPS);
+  const there = method => method === "untrained" || networks[method][state.iteration];  // at this moment
+  return Object.fromEntries(state.show.filter(there).map(method => {
+    const kept = networks[method], theta = kept[method === "untrained" ? 0 : state.iteration];
+    const rates = ratesOf(method, theta, state.alpha);
+    const path = adaptationPath(theta, support, rates, compact ? state.steps : STEPS);
     const needed = k => !compact || k === 0 || k === state.steps;
     return [method, {
       fit: sweep(path[state.steps], grid),
