@@ -463,10 +463,11 @@ def pages(loads: int = 15, frames: int = 300) -> dict:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
 
-        def opened(page, kind):
+        def opened(page, kind, scripts=()):
             context = browser.new_context(offline=True, viewport={"width": 1100, "height": 900})  # remembers nothing
             context.set_default_timeout(180_000)
-            context.add_init_script(WATCH)
+            for script in (WATCH, *scripts):
+                context.add_init_script(script)
             tab = context.new_page()
             tab.goto((HTML / f"{page}.html").as_uri())
             tab.locator(f'[data-kind="{kind}"][data-live="yes"]').wait_for()
@@ -494,10 +495,63 @@ def pages(loads: int = 15, frames: int = 300) -> dict:
                     "95 %": statistics.quantiles(values, n=20)[-1],
                 }
             tab.context.close()
+        training = trained_in_the_page(opened)
         version = browser.version
         browser.close()
     load = [load, os.getloadavg()[0]]  # says whether something else ran
-    return {"machine": machine() | {"chromium": version, "load": load}, "frames": frames, "pages": found}
+    return {
+        "machine": machine() | {"chromium": version, "load": load},
+        "frames": frames,
+        "pages": found,
+        "training": training,
+    }
+
+
+PLAIN = """window.Blob = class extends Blob {
+  constructor(parts, ...more) { super(["self.WebAssembly = undefined;", ...parts], ...more); }
+};"""
+TRAINED = {"maml": "MAML", "fomaml": "FOMAML", "pretrain": "pre-training"}
+
+
+def trained_in_the_page(opened: Callable, rounds: int = 3, seconds: float = 5) -> dict:
+    """Iterations a second of each method alone, by the kernel and in plain JavaScript, in turns; and of all at once:
+    seconds until the last is done, and milliseconds from one frame to the next meanwhile."""
+    seen = "Object.values(document.querySelector('[data-kind=metatrain]').l2l.seen)"
+
+    def begun(only=None, scripts=()):
+        tab = opened("playground", "metatrain", scripts)
+        shown = tab.locator('[data-kind="metatrain"]')
+        shown.scroll_into_view_if_needed()
+        for method, label in TRAINED.items():
+            if only not in (None, method):
+                shown.get_by_label(label, exact=True).click()
+        tab.wait_for_function(f"{seen}.length === {1 if only else len(TRAINED)}")
+        shown.get_by_role("button", name="Train", exact=True).click()
+        return tab
+
+    rates = {method: {"kernel": [], "plain": []} for method in TRAINED}
+    for _ in range(rounds):
+        for method, found in rates.items():
+            for how, scripts in (("kernel", ()), ("plain", (PLAIN,))):
+                tab = begun(method, scripts)
+                tab.wait_for_timeout(1000 * seconds)
+                found[how].append(tab.evaluate(f"{seen}[0].rate"))
+                tab.context.close()
+    tab = begun()
+    gaps = tab.evaluate(
+        f"""async () => {{
+              const gaps = [];
+              for (let last = performance.now(); {seen}.some(one => one.iteration < 15000);) {{
+                const now = await new Promise(requestAnimationFrame);
+                gaps.push(now - last);
+                last = now;
+              }}
+              return gaps;
+            }}"""
+    )
+    tab.context.close()
+    spread = {"median": statistics.median(gaps), "95 %": statistics.quantiles(gaps, n=20)[-1], "longest": max(gaps)}
+    return {"rates": rates, "seconds": sum(gaps) / 1000, "gaps": spread}
 
 
 def elsewhere(results: dict) -> list[str]:
@@ -530,7 +584,23 @@ def report_pages(results: dict) -> list[str]:
         cells = (f"{values[which]:.1f}" for values in frame for which in ("median", "95 %"))
         usable = f"{statistics.median(seconds):.2f} ({min(seconds):.2f}–{max(seconds):.2f})"
         lines.append(row([f"{name}, {point}", usable, *cells]))
-    return lines
+    rates, gaps = results["training"]["rates"], results["training"]["gaps"]
+    middle = {m: {how: statistics.median(values) for how, values in found.items()} for m, found in rates.items()}
+    return [
+        *lines,
+        "",
+        f"Meta-training in the playground, outer iterations a second of each method alone, medians of {len(rates['maml']['kernel'])} runs in turns. In single precision by the kernel in "
+        "WebAssembly, and in double precision in plain JavaScript, which is used where there is no WebAssembly:",
+        "",
+        row(["", "kernel", "plain JavaScript", "ratio"]),
+        row(["---"] * 4),
+        *(
+            row([TRAINED[m], f"{v['kernel']:,.0f}", f"{v['plain']:,.0f}", f"{v['kernel'] / v['plain']:.1f}"])
+            for m, v in middle.items()
+        ),
+        "",
+        f"All three at once, each in its thread, did 15,000 iterations in {results['training']['seconds']:.0f} s; meanwhile a frame took {gaps['median']:.1f} ms (median; 95 %: {gaps['95 %']:.1f}, longest {gaps['longest']:.1f}).",
+    ]
 
 
 def processor() -> str:

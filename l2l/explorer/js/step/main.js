@@ -36,7 +36,7 @@ export function buildStep(root, panel, settings) {
   const handles = state.x.map((_, j) => handle(fits, {
     label: `support point ${j + 1}`, range: scene.range, dimensions: 1, at: () => [state.x[j], scene.truth(state.x[j])],
     describe: () => `x ${twoDecimals(state.x[j])}`, moved: x => change(() => scene.move(j, x))}));
-  const table = numbersTable("lengths as numbers", ["", "best m", "error at m = 0", "at m = 1", "at the best m"]);
+  const table = numbersTable("lengths as numbers", ["error over", "best m", "error at m = 0", "at m = 1", "at the best m"]);
   const facts = html("p", {class: "l2l-told"}), spoken = announcement();
   panel.append(group("run", ...choices), html("div", {class: "l2l-plots"}, ...cells), grid(Object.values(controls)),
     facts, table.root, note(settings.note), spoken);
@@ -54,7 +54,7 @@ export function buildStep(root, panel, settings) {
     fits.line("before", found.axis, found.before, {...styles[method], width: 1.2, dash: "2 3"});
     fits.line("after", found.axis, found.after, styles[method]);
     handles.forEach(({place}) => place());
-    table.fill([["all", `${settings.tasks} tasks, mean`, best, q], ["own", "this task", ownBest, own]].map(
+    table.fill([["all", `${settings.tasks} tasks`, best, q], ["own", "this task", ownBest, own]].map(
       ([name, label, at, errors]) => [name, label, ...[at, errors[0], errors[10], Math.min(...errors)].map(readable)]));
     facts.textContent = `α = ${alpha}. On this task a step of the trained length goes ${readable(1 / ownBest)} `
       + `times as far as is best; αλ_max is ${readable(sharpness)}, the curvature along the step, times α, ${readable(along)}.`;
