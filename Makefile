@@ -9,7 +9,7 @@ ARGS ?=
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book pdf epub archive figure-archive test elsewhere notebooks export assignment figures paper bench side-by-side serve lint links set-repository clean
+.PHONY: help book pdf epub archive release kernel figure-archive test elsewhere notebooks export assignment figures paper bench side-by-side serve lint links set-repository clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -34,6 +34,9 @@ epub: book ## write all pages to one EPUB, with formulas as MathML
 
 archive: pdf epub ## pack the pages and the PDF into one file, for reading without a connection
 	$(BIN)/python .ci/archive.py site
+
+release: archive ## put the built pages under their version in _build/site, with a switch: make release, or make release SITE=folder
+	$(BIN)/python .ci/release.py $(SITE)
 
 figure-archive: $(VENV)/.installed ## run the chapters and pack every figure as SVG and PNG
 	$(BIN)/python .ci/archive.py figures $(ARGS)
