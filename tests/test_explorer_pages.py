@@ -498,7 +498,7 @@ def test_metatrain_trains_pauses_and_starts_again(tab, book):
         ("step size α", "ArrowRight", "alpha", 0.02),
         ("inner steps", "ArrowRight", "steps", 2),
         ("tasks a batch", "ArrowLeft", "tasks", 20),
-        ("points K", "ArrowLeft", "shots", 9),
+        ("shots", "ArrowLeft", "shots", 9),
         ("seed", "ArrowRight", "seed", 1),
         ("amplitude to", "ArrowRight", "family", {**vars(family), "amplitude": [0.1, 5.1]}),
     ):

@@ -92,7 +92,7 @@ function makeControls(seeds, set, setFit) {
     alpha: slider({label: "step size α", values: INNER_ALPHAS, onchange: set("alpha")}),
     steps: slider({label: "inner steps", min: 1, max: 10, onchange: set("steps")}),
     tasks: slider({label: "tasks a batch", min: 5, max: 50, step: 5, onchange: set("tasks")}),
-    shots: slider({label: "points K", min: 2, max: 20, onchange: set("shots")}),
+    shots: slider({label: "shots", min: 2, max: 20, onchange: set("shots")}),
     lowA: slider({label: "amplitude from", ...amplitude, onchange: set("lowA")}),
     highA: slider({label: "amplitude to", ...amplitude, onchange: set("highA")}),
     lowB: slider({label: "phase from", ...phase, onchange: set("lowB")}),
