@@ -15,6 +15,10 @@ from l2l.report import HALF_AXIS_TASK, half_axis_fit, half_axis_points, sines
 from l2l.run import Run
 from l2l.tasks import SineTasks
 
+RELATIVES_NOTE = (
+    " Reptile, ANIL and Meta-SGD are runs of chapter 11, kept at fewer moments; Reptile was trained with five inner "
+    "steps."
+)
 PRESETS = (
     {
         "name": "Half of the axis",
@@ -77,7 +81,7 @@ def adapt(runs: Mapping[str, Run] | None = None, *, compact: bool = False) -> Ex
         "compact": compact,
         "shipped": shipped,
         "family": asdict(sines(first)),
-        "provenance": _provenance(first),
+        "provenance": _provenance(first) + (RELATIVES_NOTE if relatives else ""),
     }
     shown = (0, 1) if compact else (0, 1, 10)
     alt = (

@@ -34,8 +34,9 @@ def assemble() -> Explorer:
         "batch": [{part: points(part, i) for part in ("support", "query")} for i in range(TASKS)],
         **inner,
         "note": (
-            f"The page runs your lines on {TASKS} tasks and a network of {flatten(theta).numel()} parameters, with "
-            f"{STEPS} inner steps, in double precision. H(φ) v is a Hessian–vector product of the support loss."
+            f"The page runs your lines on T = {TASKS} tasks and a network of {flatten(theta).numel()} parameters, with "
+            f"K = {STEPS} inner steps at α = {ALPHA}, in double precision; g begins at zero. H(φ) v is a "
+            "Hessian–vector product of the support loss."
         ),
     }
     alt = "Lines of a program for the meta-gradient, to be put in order."

@@ -32,7 +32,9 @@ def step() -> Explorer:
     shipped, family = shipped_runs(), SineTasks()
     rates = {f"maml-alpha-{rate}": Run.stored(f"maml-alpha-{rate}") for rate in RATES}
     runs = shipped | rates
-    labels = {m: METHOD_STYLE[m]["label"] for m in shipped} | {f"maml-alpha-{rate}": f"α = {rate}" for rate in RATES}
+    labels = {m: METHOD_STYLE[m]["label"] for m in shipped} | {
+        f"maml-alpha-{rate}": f"MAML, α = {rate}" for rate in RATES
+    }
     settings = {
         "runs": {
             name: {
@@ -56,9 +58,10 @@ def step() -> Explorer:
         "seed": stream(META_TEST, 0).initial_seed(),
         "task": TASK,
         "note": (
-            f"Mean squared query error after one step on ten points, over {TASKS} tasks (line), and on the task at the "
-            "right (dotted); each minimum has a dot. The upright line is the trained length. MAML at other rates was "
-            "trained for 15,000 iterations, the others for up to 70,000; one seed each. Chapter 8 has ten."
+            f"First plot: mean squared query error after one step on ten points, over {TASKS} tasks (line), and on the "
+            "one task (dotted); each minimum has a dot. The upright lines are the trained length and, dashed, the "
+            "chosen one. Second plot: that task (grey), and the network before the step (dotted) and after it. MAML at "
+            "other rates was trained for 15,000 iterations, the others at 0.01 for up to 70,000; one seed each."
         ),
     }
     alt = (

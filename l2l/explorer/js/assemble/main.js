@@ -13,7 +13,7 @@ export function buildAssemble(root, panel, settings) {
   const words = html("div", {role: "status", class: "l2l-told"});
   const groups = [...new Set(Object.values(PIECES).map(piece => piece.group))];
   const offered = Object.fromEntries(Object.entries(PIECES).map(([name, {text}]) =>
-    [name, button(text, () => { program.push(name); refresh(); })]));
+    [name, button(text, () => { if (!program.includes(name)) program.push(name); refresh(); })]));
   const shelf = groups.map(title => group(title, html("span", {class: "l2l-title"}, title),
     ...order(Object.keys(PIECES).filter(name => PIECES[name].group === title)).map(name => offered[name])));
   const runButton = button("Run", () => {
@@ -22,23 +22,30 @@ export function buildAssemble(root, panel, settings) {
     const off = found.deviation === null ? "" : `Deviation from the exact meta-gradient: ${percent(found.deviation)}. `;
     words.textContent = off + found.words.join(" ");
   });
+  const clear = button("Clear", () => { program.length = 0; refresh(); });
   panel.append(html("p", {}, "Press the lines that you need, and put them in order. For each task:"), lines,
-    row(runButton, button("Clear", () => { program.length = 0; refresh(); })), words, ...shelf, note(settings.note),
+    row(runButton, clear), words, ...shelf, note(settings.note),
     share({python: () => assembledAsPython(program, problem), address: {active: false}}));
 
   function move(i, by) {
     const [name] = program.splice(i, 1);
     program.splice(i + by, 0, name);
     refresh();
-    lines.children[i + by].querySelector("button").focus();
+    lines.children[i + by].querySelector("button:enabled").focus();
+  }
+  function remove(i) {
+    program.splice(i, 1);
+    refresh();
+    const next = lines.children[Math.min(i, program.length - 1)]?.querySelector("button:last-child");
+    (next ?? Object.values(offered)[0]).focus();
   }
   function refresh() {
     words.textContent = "";
     lines.replaceChildren(...program.map((name, i) => html("li", {}, html("code", {}, PIECES[name].text),
       named("↑", "up", name, i > 0 && (() => move(i, -1))), named("↓", "down", name, i + 1 < program.length
-        && (() => move(i, 1))), named("✕", "remove", name, () => { program.splice(i, 1); refresh(); }))));
-    for (const [name, choice] of Object.entries(offered)) choice.disabled = program.includes(name);
-    runButton.disabled = program.length === 0;
+        && (() => move(i, 1))), named("✕", "remove", name, () => remove(i)))));
+    for (const [name, choice] of Object.entries(offered)) choice.setAttribute("aria-disabled", program.includes(name));
+    for (const one of [runButton, clear]) one.disabled = program.length === 0;
     root.l2l = {state: {program: [...program]}, found: null};
   }
   return {drawInWidth: refresh};
@@ -54,4 +61,5 @@ function named(symbol, what, name, act) {
 // The right one is not always the first.
 const order = names => [...names].sort((a, b) => PIECES[a].text.localeCompare(PIECES[b].text));
 
-const percent = value => value < 1e-9 ? "none beyond rounding" : `${(100 * value).toPrecision(2)} %`;
+const percent = value => value < 1e-9 ? "none beyond rounding"
+  : `${value < 0.1 ? (100 * value).toPrecision(2) : Math.round(100 * value)} %`;

@@ -45,7 +45,8 @@ export function judge(program, problem) {
   const exact = batchGradient("maml", theta, batch, rates, steps).grad;
   const first = batchGradient("fomaml", theta, batch, rates, steps).grad;
   const g = run(program, problem), deviation = distance(g, exact), right = deviation < 1e-9;
-  if (right) return {g, deviation, right, words: ["That is line 10: the exact meta-gradient."]};
+  const extra = program.length > 5 ? " One of your lines has no effect." : "";
+  if (right) return {g, deviation, right, words: [`That is line 10: the exact meta-gradient.${extra}`]};
   const words = program.map(name => PIECES[name].wrong).filter(Boolean);
   const missing = ["inner loop", "query gradient", "second-order term", "over tasks"]
     .filter(group => !program.some(name => PIECES[name].group === group));
@@ -55,6 +56,7 @@ export function judge(program, problem) {
   if (distance(g, first) < 1e-9) words.push(missing.includes("second-order term")
     ? "This is the first-order gradient: the second-order term is missing."
     : "This is the first-order gradient: g took v before the second-order term was applied to it.");
+  else if (missing.includes("second-order term")) words.push("The second-order term is missing.");
   else if (twice.length) words.push(`A part is there twice: ${twice.map(name => PIECES[name].text).join("; ")}`);
   return {g, deviation, right, words: words.length ? words : ["The lines are right, their order is not."]};
 }

@@ -2,24 +2,27 @@
 
 import {handle} from "../page/handle.js";
 import {clamp, evenly, twoDecimals} from "../page/numbers.js";
-import {COLUMNS, columnOf, stroke} from "./state.js";
+import {COLUMNS, columnOf, fillGaps, stroke} from "./state.js";
 
 export class Pencil {
   constructor(plot, {range, reach, changed}) {
     Object.assign(this, {plot, range, reach, changed, columns: evenly(...range, COLUMNS), locked: false});
     this.curve = new Float64Array(COLUMNS);
+    this.touched = new Uint8Array(COLUMNS);
     this.clear();
     this.pen = handle(plot, {
-      label: "pen", range: [-reach, reach], value: () => this.curve[this.column],
+      label: "pen", range: [-reach, reach], ends: true, value: () => this.curve[this.column],
       at: () => [this.columns[this.column], this.curve[this.column]],
       describe: () => `x ${twoDecimals(this.columns[this.column])}, y ${twoDecimals(this.curve[this.column])}`,
       moved: (x, y, move) => this.move(x, y, move),
     });
+    this.pen.root.classList.add("l2l-pen");
     this.drawFreely();
   }
 
   clear() {
     this.curve.fill(0);
+    this.touched.fill(0);
     Object.assign(this, {column: (COLUMNS - 1) / 2, drawn: false});
   }
 
@@ -28,9 +31,17 @@ export class Pencil {
     if (this.locked) return from;
     const value = clamp(y, -this.reach, this.reach);
     stroke(this.curve, from, [column, value]);
+    this.touched.fill(1, Math.min(from[0], column), Math.max(from[0], column) + 1);
+    fillGaps(this.curve, this.touched);
     Object.assign(this, {column, drawn: true});
     this.changed();
     return [column, value];
+  }
+
+  use(curve) {  // a whole one
+    this.curve.set(curve);
+    this.touched.fill(1);
+    this.drawn = true;
   }
 
   move(x, y, move) {
@@ -38,7 +49,7 @@ export class Pencil {
     if (!move) this.put(columnOf(x, this.range), y, [column, curve[column]]);
     else if (move[1]) this.put(column, curve[column] + move[1]);
     else {
-      const by = Math.abs(move[0]) > 0.5 ? 4 : 1;  // with shift
+      const by = Math.abs(move[0]) > 1 ? COLUMNS : Math.abs(move[0]) > 0.5 ? 4 : 1;  // to an end; with shift
       this.column = clamp(column + Math.sign(move[0]) * by, 0, COLUMNS - 1);
       this.changed();
     }
@@ -64,6 +75,7 @@ export class Pencil {
   show() {
     this.plot.line("ours", this.columns, this.curve, {...OURS, dash: this.drawn ? "" : "2 6"});
     this.plot.inside.append(this.plot.items.get("ours"));  // above everything else
+    this.pen.root.style.display = this.locked ? "none" : "";
     this.pen.place();
   }
 }

@@ -16,6 +16,14 @@ export function stroke(curve, [from, fromY], [to, toY]) {
   }
 }
 
+// Where nothing is drawn yet, a straight line between what is, and level beyond it.
+export function fillGaps(curve, touched) {
+  const drawn = [...touched.keys()].filter(k => touched[k]);
+  curve.fill(curve[drawn[0]], 0, drawn[0]);
+  curve.fill(curve[drawn.at(-1)], drawn.at(-1));
+  drawn.slice(1).forEach((to, i) => stroke(curve, [drawn[i], curve[drawn[i]]], [to, curve[to]]));
+}
+
 export function valueAt(curve, x, [low, high]) {
   const place = clamp((x - low) / (high - low) * (COLUMNS - 1), 0, COLUMNS - 1);
   const left = Math.min(Math.floor(place), COLUMNS - 2), share = place - left;

@@ -15,7 +15,7 @@ import {learnAsPython} from "./python.js";
 import {Questions} from "./questions.js";
 import {Experiment, median, QUESTIONS, score, TASKS, verdict} from "./state.js";
 
-const FLOOR = 0.001;  // of the errors' axis
+const FLOOR = 0.0001;  // of the errors' axis
 const NETWORKS = ["maml", "fomaml", "pretrain"];
 
 export function buildLearn(root, panel, settings) {
@@ -29,27 +29,32 @@ export function buildLearn(root, panel, settings) {
     x: [0.5, TASKS + 0.5], y: [FLOOR, 100], height: 220, log: true});
   const pencil = new Pencil(plot, {range, reach, changed: () => { numbers.show(pencil.curve); refresh(); }});
   const numbers = new Numbers(range, curve => {
-    pencil.curve.set(curve);
-    pencil.drawn = true;
+    pencil.use(curve);
     refresh();
-  });
+  }, () => { if (!act.disabled) act.click(); });
   const told = html("p", {class: "l2l-told", role: "status"}), act = button("", () => acts[experiment.phase]());
   const questions = new Questions(QUESTIONS, answers => { experiment.finish(answers); refresh(); });
   const table = numbersTable("query errors", ["learner", "this task", "median so far"]), result = html("div");
   const legend = row(...[["ours", {label: "you", color: "currentColor", width: 3}], ...Object.entries(styles)]
     .map(([, style]) => html("span", {class: "l2l-check"}, swatch(style), style.label)));
   const choices = names.map((name, i) => button(`Family ${i + 1}`, () => begin(name, experiment.seed)));
-  panel.append(group("family of curves", ...choices, button("Other curves", () =>
-    begin(experiment.family, experiment.seed % 999 + 1))), told, cell, row(act), numbers.root, questions.root, result,
-  legend, below, table.root, note(settings.note));
+  const others = button("Ten other curves", () => begin(experiment.family, experiment.seed % 999 + 1));
+  panel.append(group("family of curves", ...choices), told, result, cell, numbers.root, questions.root,
+    row(act, others), legend, below, table.root, note(settings.note));
 
   let predictions = null;
   const acts = {
     draw: () => { predictions = experiment.judge(pencil.curve); pencil.locked = true; refresh(); },
-    shown: () => { experiment.next(); if (experiment.phase === "draw") anotherTask(); refresh(); },
+    shown: () => { experiment.next(); if (experiment.phase === "draw") anotherTask(); refresh(); toThePen(); },
     asked: () => questions.send(),
-    end: () => begin(names[(names.indexOf(experiment.family) + 1) % names.length], experiment.seed),
+    end: () => {
+      const next = names[(names.indexOf(experiment.family) + 1) % names.length];
+      begin(next, experiment.past[next] ? experiment.seed % 999 + 1 : experiment.seed);  // never the same curves again
+    },
   };
+  function toThePen() {  // the button can't be pressed now
+    if (experiment.phase === "draw" && act.disabled) pencil.pen.root.focus({preventScroll: true});
+  }
   function anotherTask() {
     pencil.locked = false;
     pencil.clear();
@@ -60,8 +65,8 @@ export function buildLearn(root, panel, settings) {
     experiment.begin(family, seed);
     anotherTask();
     questions.clear();
-    address.write({family, seed});
     refresh();
+    toThePen();
   }
 
   function refresh() {
@@ -78,18 +83,22 @@ export function buildLearn(root, panel, settings) {
     told.textContent = toldText(experiment);
     numbers.tell(task, phase === "draw");
     questions.root.hidden = phase !== "asked";
+    const begun = experiment.curves.length > 0, first = begun && below.hidden;
+    for (const part of [legend, below, table.root]) part.hidden = !begun;
+    if (first) errors.fit();  // only now is there a width
     drawErrors(errors, experiment.errors, styles);
-    table.root.hidden = !experiment.curves.length;
     table.fill(tableRows(experiment.errors, labels));
     showResult(result, experiment, labels);
+    address.write({family: names.indexOf(experiment.family) + 1, seed: experiment.seed});
     root.l2l = {state: {...experiment, pencil: [...pencil.curve]}, predictions};
   }
   const address = new Address(root, "learn", given => {
-    const family = names.includes(given.family) ? given.family : experiment.family;
+    const family = names[given.family - 1] ?? experiment.family;
     experiment.begin(family, wholeWithin(given.seed, 1, 999, experiment.seed));
     if (root.dataset.live === "yes") begin(family, experiment.seed);
   });
-  panel.append(share({python: () => learnAsPython(experiment), address}));
+  panel.append(share({address, python: () => experiment.phase === "draw"
+    ? "# First draw the curve, and press Done: these lines hold the true one.\n" : learnAsPython(experiment)}));
   anotherTask();
   return {drawInWidth: () => { plot.fit(); errors.fit(); refresh(); }, end: () => address.end()};
 }
@@ -100,7 +109,7 @@ function toldText({phase, at, errors, tasks}) {
   const task = `Task ${at + 1} of ${TASKS}`, error = readable(errors.ours.at(-1) ?? NaN);
   return {
     draw: `${task}: five points of a curve. Draw the whole curve. ${at ? "" : "All ten curves are of one family; "
-      + "which one, nobody tells you."}`,
+      + "which one, nobody tells you. The dotted line is yours to draw."}`,
     shown: `${task}: your query error is ${error}. The wide grey line is the true curve.`,
     asked: "Ten curves are done. What have they in common?",
     end: "What ten curves taught you:",
@@ -132,6 +141,6 @@ function showResult(result, experiment, labels) {
   result.append(
     ...words.map(text => html("p", {}, text)),
     html("ul", {}, ...marks.map(({ask, given, right, good}) => html("li", {},
-      `${ask}: ${shown(given)}. ${good ? "Right" : "No"}${given === right ? "." : `: ${shown(right)}.`}`))),
+      `${ask}: ${shown(given)}. ${given === right ? "Right." : `${good ? "Close enough" : "No"}: ${shown(right)}.`}`))),
     drawn, row(pictureLink(experiment, words)));
 }

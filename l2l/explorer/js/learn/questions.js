@@ -10,7 +10,8 @@ export class Questions {
   constructor(questions, answered) {
     Object.assign(this, {questions, answered, name: `l2l-questions-${++forms}`});
     this.told = html("p", {role: "status"});
-    this.root = html("div", {role: "group", "aria-label": "what the ten curves have in common"});
+    this.root = html("div", {role: "group", class: "l2l-questions",
+      "aria-label": "what the ten curves have in common"});
     this.clear();
   }
 
@@ -30,7 +31,7 @@ export class Questions {
   number(name, {ask, min, max, step, start}) {
     const control = slider({label: ask, min, max, step, show: twoDecimals,
       onchange: value => { this.answers[name] = value; }});
-    control.value = this.answers[name] = start;
+    control.value = start;
     return control.root;
   }
 

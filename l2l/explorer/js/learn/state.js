@@ -22,13 +22,14 @@ export function sampleTask(generator, {amplitude, phase, slope, frequency}, [low
 
 export class Experiment {
   // `networks`: method → {sizes, values}, the starts of the methods that adapt to the points.
-  constructor({range, noise, families, alpha, steps}, networks) {
+  constructor({range, noise, families, alpha, steps, seed}, networks) {
     Object.assign(this, {range, noise, families, alpha, steps, networks, past: {}});
-    this.begin(Object.keys(families)[0], 1);
+    this.begin(Object.keys(families)[0], seed);
   }
 
   begin(family, seed) {
-    const generator = new Generator(seed), {families, range, noise} = this;
+    const {families, range, noise} = this, place = Object.keys(families).indexOf(family);
+    const generator = new Generator(seed + 1000 * place);  // each family has its own tasks
     const tasks = Array.from({length: TASKS}, () => sampleTask(generator, families[family], range, noise));
     Object.assign(this, {family, seed, tasks, at: 0, phase: "draw", curves: [], errors: {ours: []}, answers: {}});
   }
@@ -120,20 +121,23 @@ export function score(answers, family) {
 
 // In words that the numbers bear out.
 export function verdict({errors, missed, past, family, families}, labels) {
-  const first = median(missed.slice(0, 3)), last = median(missed.slice(-3)), percent = v => `${Math.round(100 * v)} %`;
-  const change = `In the first three tasks you missed ${percent(first)} of a curve's mean square, in the last three `
-    + `${percent(last)} (medians).`;
+  const first = median(missed.slice(0, 3)), last = median(missed.slice(-3));
+  const times = v => v < 10 ? v.toPrecision(2) : v.toFixed(0);
+  const change = `In the first three tasks your error was ${times(first)} times that of the line y = 0, in the last `
+    + `three ${times(last)} times (medians).`;
   const learnt = first < 0.1 && last < 0.1 ? "You knew this family, or saw through it at once."
     : last < first / 2 ? "You learnt from the tasks, not only from the points: you have learnt to learn."
       : "From task to task you did not get much better at it.";
   const ours = median(errors.ours), others = Object.keys(labels).map(name => [name, median(errors[name])]);
   const better = others.filter(([, error]) => error < ours), worse = others.filter(([, error]) => error >= ours);
-  const list = found => found.map(([name]) => labels[name]).join(", ");
+  const named = ([name]) => ["solver", "bayes"].includes(name) ? `the ${labels[name]}` : labels[name];
+  const list = found => new Intl.ListFormat("en-GB").format(found.map(named));
   const place = better.length === 0 ? `Your median query error is the smallest of all.`
     : worse.length === 0 ? `Everybody else's median query error is smaller than yours.`
-      : `Your median query error is larger than that of ${list(better)}, and no larger than that of ${list(worse)}.`;
+      : `Your median query error is larger than that of ${list(better)}, `
+        + `and no larger than that of ${list(worse)}.`;
   const before = past[Object.keys(families)[0]], moved = before && family !== Object.keys(families)[0];
-  const transfer = moved ? ` At the end of the first family you had missed ${percent(before.last)}; in the first three `
-    + `tasks of this one it was ${percent(first)}.` : "";
+  const transfer = moved ? ` At the end of the first family your error was ${times(before.last)} times that of the `
+    + `line; in the first three tasks of this one it was ${times(first)} times.` : "";
   return [`${change} ${learnt}`, `${place} Ten tasks are few: with others the order may differ.${transfer}`];
 }

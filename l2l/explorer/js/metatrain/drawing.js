@@ -3,16 +3,13 @@
 import {adaptationPath} from "../maths/methods.js";
 import {sweep} from "../maths/sweep.js";
 import {html} from "../page/dom.js";
-import {evenly, roundUp} from "../page/numbers.js";
+import {clamp, evenly, roundUp} from "../page/numbers.js";
 import {Plot} from "../page/plot.js";
 
 export class Drawing {
   constructor({styles: {truth, ...styles}, family: {x_range: range}, sizes, task}) {
     Object.assign(this, {styles, truthStyle: truth, sizes});
-    const curve = x => task.A * Math.sin(x + task.b);
-    this.support = {x: task.x, y: task.x.map(curve)};
-    this.grid = evenly(...range, 121);
-    this.truth = this.grid.map(curve);
+    Object.assign(this, {task, support: {x: task.x, y: []}, grid: evenly(...range, 121)});
     const cells = [{}, {}, {class: "l2l-across"}].map(kind => html("div", kind));
     this.root = html("div", {class: "l2l-plots"}, ...cells);
     this.norms = new Plot(cells[0], {title: "norm of the initial adaptation gradient",
@@ -27,8 +24,12 @@ export class Drawing {
     [this.norms, this.errors, this.fits].forEach(plot => plot.fit());
   }
 
-  showTask() {
-    this.fits.task(this.grid, this.truth, this.support.x, this.truthStyle);
+  // One task, of the family that trains or as close to it as can be.
+  showTask({lowA, highA, lowB, highB}) {
+    const {fits, grid, support, task} = this, A = clamp(task.A, lowA, highA), b = clamp(task.b, lowB, highB);
+    const curve = x => A * Math.sin(x + b);
+    support.y = support.x.map(curve);
+    fits.task(grid, grid.map(curve), support.x, this.truthStyle);
   }
 
   show(seen, {methods, fit}) {

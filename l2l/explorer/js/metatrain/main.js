@@ -2,7 +2,6 @@
 
 import {Address} from "../page/address.js";
 import {button, checkbox, grid, group, note, row, slider} from "../page/controls.js";
-import {demonstrate} from "../page/demonstration.js";
 import {announcement, atMostEvery, eachFrame, html, later, numbersTable, swatch} from "../page/dom.js";
 import {readable, twoDecimals, wholeWithin, within} from "../page/numbers.js";
 import {share} from "../page/share.js";
@@ -50,7 +49,8 @@ export function buildMetatrain(root, panel, settings) {
   }
   function draw() {
     const {seen, going} = trainer, shown = state.methods.filter(method => seen[method]);
-    drawing.showTask();
+    drawing.showTask(state);
+    start.disabled = !state.methods.length;
     label();
     root.l2l = {state, seen, going};
     const least = Math.min(...shown.map(method => seen[method].iteration));
@@ -73,9 +73,7 @@ export function buildMetatrain(root, panel, settings) {
   const remember = () => address.write(state);
   panel.append(share({python: () => metatrainAsPython(state, trainer.seen, settings), address}));
   reset();
-  const quiet = demonstrate(root, address, [() => trainer.toggle(), ...Array(24).fill(() => {})], () => reset(), 8);
-  const end = () => { quiet(); trainer.end(); address.end(); };
-  return {drawInWidth: () => { drawing.fit(); draw(); }, end};
+  return {drawInWidth: () => { drawing.fit(); draw(); }, end: () => { trainer.end(); address.end(); }};
 }
 
 // The lower end of a range stays below the upper: the other one gives way.

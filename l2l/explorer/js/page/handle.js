@@ -1,10 +1,11 @@
 import {svg} from "./dom.js";
 import {round} from "./numbers.js";
 
+const ENDS = {Home: [-Infinity, 0], End: [Infinity, 0], PageUp: [0, 10], PageDown: [0, -10]};
 const ARROWS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1]};
 
 // A point of a plot that mouse, finger and arrow keys move. `at()` says where it is, `moved(x, y)` puts it where it
-// should be; keys also pass the move itself, [dx, dy].
+// should be; keys also pass the move itself, [dx, dy]; with `ends`, Home and End go as far as there is room.
 export function handle(plot, {label, symbol, range, at, value = () => at()[0], describe, moved, ...keys}) {
   const mark = symbol ? svg("path", {d: symbol}) : svg("circle", {r: 6.5});
   const root = svg("g", {class: "l2l-handle", tabindex: 0, role: "slider", "aria-label": label,
@@ -38,9 +39,9 @@ function followPointer(root, plot, at, moved) {
   for (const end of ["pointerup", "pointercancel"]) root.addEventListener(end, () => { offset = null; });
 }
 
-function followKeys(root, at, moved, {dimensions = 2, step = 0.1}) {
+function followKeys(root, at, moved, {dimensions = 2, step = 0.1, ends = false}) {
   root.addEventListener("keydown", event => {
-    const arrow = ARROWS[event.key];
+    const arrow = ARROWS[event.key] ?? (ends ? ENDS[event.key] : undefined);
     if (!arrow || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     const [x, y] = at(), by = step * (event.shiftKey ? 10 : 1);

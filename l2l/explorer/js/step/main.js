@@ -18,7 +18,7 @@ export function buildStep(root, panel, settings) {
   const scene = new Scene(settings), {state} = scene, {runs, styles} = settings;
   const cells = [html("div"), html("div")];
   const lengths = new Plot(cells[0], {title: "mean query error against the length of the step",
-    xlabel: "length of the step, as a multiple m of the trained one", ylabel: "query error", x: [0, 3], y: [0.05, 20],
+    xlabel: "length m of the step", ylabel: "query error", x: [0, 3], y: [0.05, 20],
     height: 280, log: true});
   const fits = new Plot(cells[1], {title: "one task, before and after the step", xlabel: "x", ylabel: "y",
     x: scene.range, y: [-6, 6], height: 280});
@@ -34,9 +34,11 @@ export function buildStep(root, panel, settings) {
     b: slider({label: "phase b", min: 0, max: 3.14, step: 0.02, ...fine, ...set("b")}),
   };
   const handles = state.x.map((_, j) => handle(fits, {
-    label: `support point ${j + 1}`, range: scene.range, dimensions: 1, at: () => [state.x[j], scene.truth(state.x[j])],
+    label: `support point ${j + 1}`, range: scene.range, dimensions: 1, ends: true,
+    at: () => [state.x[j], scene.truth(state.x[j])],
     describe: () => `x ${twoDecimals(state.x[j])}`, moved: x => change(() => scene.move(j, x))}));
-  const table = numbersTable("lengths as numbers", ["error over", "best m", "error at m = 0", "at m = 1", "at the best m"]);
+  const columns = ["error over", "best m", "error at m = 0", "at m = 1", "at the best m"];
+  const table = numbersTable("lengths as numbers", columns);
   const facts = html("p", {class: "l2l-told"}), spoken = announcement();
   panel.append(group("run", ...choices), html("div", {class: "l2l-plots"}, ...cells), grid(Object.values(controls)),
     facts, table.root, note(settings.note), spoken);
@@ -55,9 +57,11 @@ export function buildStep(root, panel, settings) {
     fits.line("after", found.axis, found.after, styles[method]);
     handles.forEach(({place}) => place());
     table.fill([["all", `${settings.tasks} tasks`, best, q], ["own", "this task", ownBest, own]].map(
-      ([name, label, at, errors]) => [name, label, ...[at, errors[0], errors[10], Math.min(...errors)].map(readable)]));
-    facts.textContent = `α = ${alpha}. On this task a step of the trained length goes ${readable(1 / ownBest)} `
-      + `times as far as is best; αλ_max is ${readable(sharpness)}, the curvature along the step, times α, ${readable(along)}.`;
+      ([name, label, at, errors]) => [name, label, at >= MULTIPLES.at(-1) ? "> 3" : readable(at),
+        ...[errors[0], errors[10], Math.min(...errors)].map(readable)]));
+    const far = ownBest >= MULTIPLES.at(-1) ? "more than 3" : twoDecimals(ownBest);
+    facts.textContent = `α = ${alpha}. The best step on this task is ${far} times the trained one. Its sharpness `
+      + `αλ_max is ${twoDecimals(sharpness)}, the curvature along the step, times α, ${twoDecimals(along)}.`;
     root.l2l = {state, ...found};
     address.write(state);
     say(`Best multiple ${readable(best)} over all tasks, ${readable(ownBest)} for this one`);
