@@ -458,7 +458,7 @@ def test_metatrain_trains_pauses_and_starts_again(tab, book):
     tab.add_init_script(WORKERS)
     shown = Explorer(tab, book, "metatrain")
     tab.wait_for_function(STARTED)
-    shown.settle()
+    shown.rest()
     first = tab.evaluate("sent.filter(m => m.settings).map(m => m.settings)")
     assert [settings["method"] for settings in first] == ["maml", "fomaml", "pretrain"]
     config, family = l2l.TrainConfig(), l2l.SineTasks()
@@ -475,7 +475,7 @@ def test_metatrain_trains_pauses_and_starts_again(tab, book):
     assert tab.evaluate("timeouts()") == [1, 1, 1]  # the next updates
     shown.press("Pause")
     assert tab.evaluate("timeouts()") == [0, 0, 0]  # nothing in the workers will go on
-    shown.settle()
+    shown.rest()
     now = shown.now
     assert {one["precision"] for one in now["seen"].values()} == {"single"}
     for method in ("maml", "fomaml", "pretrain"):
@@ -489,7 +489,7 @@ def test_metatrain_trains_pauses_and_starts_again(tab, book):
     tab.wait_for_function(f"{TRAINING}.seen.maml.iteration > {now['seen']['maml']['iteration']}")
     shown.press("Reset")
     tab.wait_for_function(f"{SEEN}.every(one => one.iteration === 0) && {STARTED}")
-    shown.settle()
+    shown.rest()
     assert shown.rows() == start
     shown.slide("steps in the fit", "ArrowLeft", 10)  # begins nothing afresh
     assert shown.state["fit"] == 0
