@@ -37,7 +37,7 @@ def show(app: Sphinx, exception: Exception | None) -> None:
         if image is None or title is None:
             logging.getLogger(__name__).warning(f"the front page finds no figure {name} in chapter {chapter}")
             continue
-        link = f'<a href="{chapter}.html"><img alt="{image[1]}" src="{image[2]}" loading="lazy" />'
+        link = f'<a href="{chapter}.html"><img alt="{image[1]}" src="{image[2]}" />'
         shown.append(f"{link}<span>{title[1]}</span></a>")
     text = front.read_text(encoding="utf-8")
     front.write_text(PLACE.sub(lambda place: place[1] + "".join(shown) + place[2], text), encoding="utf-8")
