@@ -3,6 +3,7 @@ import http.server
 import shutil
 import signal
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -44,18 +45,43 @@ def problem(generator):
     return theta, batch
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
+@contextmanager
+def served(folder=HTML, **headers):
+    """A server of its own, hence another origin, whose answers have these headers."""
 
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
 
-@pytest.fixture(scope="session")
-def address():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=HTML))
+        def end_headers(self):
+            for name, value in headers.items():
+                self.send_header(name.replace("_", "-"), value)
+            super().end_headers()
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(scope="session")
+def address():
+    with served() as site:
+        yield site
+
+
+@contextmanager
+def opened(browser, *scripts, **settings):
+    """A page whose errors, and what it tells the console of them, are its `troubles`."""
+    context = browser.new_context(**settings)
+    for script in scripts:
+        context.add_init_script(script)
+    tab, tab.troubles = context.new_page(), []
+    tab.on("console", lambda message: tab.troubles.append(message.text) if message.type == "error" else None)
+    tab.on("pageerror", lambda error: tab.troubles.append(str(error)))
+    yield tab
+    context.close()
 
 
 def patient(make):
@@ -112,14 +138,8 @@ def book(address, request):
 @pytest.fixture(params=["browser", "firefox"])
 def tab(request):
     """A page in Chromium and, after that, in Firefox."""
-    context = request.getfixturevalue(request.param).new_context(
-        viewport={"width": 1100, "height": 900}, **({"has_touch": True} if request.param == "browser" else {})
-    )
-    context.add_init_script(TIMEOUTS)
-    context.add_init_script(UNSEEN)
-    tab, tab.troubles = context.new_page(), []
-    tab.on("console", lambda message: tab.troubles.append(message.text) if message.type == "error" else None)
-    tab.on("pageerror", lambda error: tab.troubles.append(str(error)))
-    yield tab
-    assert tab.troubles == []
-    context.close()
+    touch = {"has_touch": True} if request.param == "browser" else {}
+    browser, size = request.getfixturevalue(request.param), {"width": 1100, "height": 900}
+    with opened(browser, TIMEOUTS, UNSEEN, viewport=size, **touch) as tab:
+        yield tab
+        assert tab.troubles == []

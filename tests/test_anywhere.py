@@ -1,44 +1,10 @@
 """The pages where readers open them: without storage, enlarged, in forced colours, in a frame of another site, under a
 path, and under a content policy."""
 
-import functools
-import http.server
-import threading
-from contextlib import contextmanager
-
 import pytest
-from conftest import HTML, Quiet
+from conftest import HTML, opened, served
 
 PAGES = ("book/index.html", "book/03-line-10.html", "book/08-step-length.html", "book/playground.html")
-
-
-@contextmanager
-def served(folder=HTML, **headers):
-    """A server of its own: another origin, whose answers have these headers."""
-
-    class Handler(Quiet):
-        def end_headers(self):
-            for name, value in headers.items():
-                self.send_header(name.replace("_", "-"), value)
-            super().end_headers()
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
-@contextmanager
-def opened(browser, scripts=(), **settings):
-    context = browser.new_context(**settings)
-    for script in scripts:
-        context.add_init_script(script)
-    tab, tab.troubles = context.new_page(), []
-    tab.on("console", lambda message: tab.troubles.append(message.text) if message.type == "error" else None)
-    tab.on("pageerror", lambda error: tab.troubles.append(str(error)))
-    yield tab
-    context.close()
 
 
 def live(frame):
@@ -57,7 +23,7 @@ BLOCKED = """for (const name of ["localStorage", "sessionStorage"]) {
 
 
 def test_without_storage_everything_but_memory_works(either, address):
-    with opened(either, [BLOCKED]) as tab:
+    with opened(either, BLOCKED) as tab:
         tab.goto(f"{address}/book/03-line-10.html")
         assert live(tab) == 2
         box = tab.get_by_label("done: Exercise", exact=False).first

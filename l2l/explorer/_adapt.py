@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
 
-from l2l.explorer._page import Explorer, encoded, line_styles, shipped_runs
+from l2l.explorer._page import Explorer, encoded, line_styles, moments, shipped_runs
 from l2l.methods import Method, Rate, maml
 from l2l.net import Params, flatten
 from l2l.plots import HOUSE_STYLE, METHOD_STYLE, neutral_legend, plot_half_axis_fit
@@ -63,11 +63,10 @@ def adapt(runs: Mapping[str, Run] | None = None, *, compact: bool = False) -> Ex
     runs = shipped_runs() if runs is None else dict(runs)
     _check_runs(runs)
     first = next(iter(runs.values()))
-    iterations = sorted(set.intersection(*({*run.checkpoints, run.iteration} for run in runs.values())) | {0})
+    iterations = sorted(set.intersection(*(set(moments(run)) for run in runs.values())) | {0})
     iterations = [0, iterations[-1]] if compact else iterations
     weights = {"untrained": encoded(first.checkpoints[0])} | {
-        method: {i: encoded(run.theta if i == run.iteration else run.checkpoints[i]) for i in iterations if i}
-        for method, run in runs.items()
+        method: {i: encoded(moments(run)[i]) for i in iterations if i} for method, run in runs.items()
     }
     relatives, scales = _relatives(iterations) if shipped and not compact else ({}, {})
     settings = {
@@ -96,20 +95,28 @@ def _with_rates(params: Params, alpha: Rate) -> Params:
     return params | {f"log_rate.{n}": p for n, p in params.items()}
 
 
+# Of the methods of chapter 11: the file, and what names its parameters, which is all that is read.
+RELATIVES = {
+    "reptile": ("reptile", Method("reptile", maml)),
+    "anil": ("maml-head", Method("head", maml)),
+    "meta-sgd": ("meta-sgd", Method("meta-sgd", maml, init=_with_rates)),
+}
+
+
 def _relatives(iterations: list[int]) -> tuple[dict, dict]:
-    """Parameters of the methods of chapter 11, by moment, and Meta-SGD's rates as multiples of α; first replica."""
-    weights: dict = {}
-    scales: dict = {}
-    for method, name in {"reptile": "reptile", "anil": "maml-head", "meta-sgd": "meta-sgd"}.items():
-        stored = "head" if method == "anil" else method
-        known = Method(stored, maml, init=_with_rates) if method == "meta-sgd" else Method(stored, maml)
-        run = Run.stored(name, method=known)  # only its parameters are read
-        kept = {i: p for i, p in (run.checkpoints | {run.iteration: run.theta}).items() if i in iterations and i}
-        weights[method] = {i: encoded({n: p for n, p in q.items() if "log_rate" not in n}) for i, q in kept.items()}
-        if method == "meta-sgd":
-            for i, q in kept.items():
-                rates = {n: q[f"log_rate.{n}"].exp() / torch.tensor(run.config.alpha) for n in q if "log_rate" not in n}
-                scales.setdefault(method, {})[i] = encoded(rates)
+    """Return their parameters by moment, and Meta-SGD's rates as multiples of α; first replica."""
+    weights: dict = {method: {} for method in RELATIVES}
+    scales: dict = {"meta-sgd": {}}
+    for method, (file, known) in RELATIVES.items():
+        run = Run.stored(file, method=known)
+        for i, kept in sorted(moments(run).items()):
+            if not i or i not in iterations:
+                continue
+            network = {n: p for n, p in kept.items() if not n.startswith("log_rate.")}
+            weights[method][i] = encoded(network)
+            if method in scales:
+                alpha = torch.tensor(run.config.alpha)
+                scales[method][i] = encoded({n: kept[f"log_rate.{n}"].exp() / alpha for n in network})
     return weights, scales
 
 

@@ -86,6 +86,11 @@ def shipped_runs() -> dict[str, Run]:
     return {method: Run.stored(method) for method in ("maml", "fomaml", "pretrain")}
 
 
+def moments(run: Run) -> dict[int, Params]:
+    """Return parameters at every checkpoint, and at the end, by iteration."""
+    return run.checkpoints | {run.iteration: run.theta}
+
+
 def line_styles(*names: str) -> dict:
     """Return labels, colours and line styles of `l2l.plots`, as SVG has them."""
 

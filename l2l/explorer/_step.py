@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 from torch.func import grad, vmap
 
-from l2l.explorer._page import Explorer, encoded, line_styles, shipped_runs
+from l2l.explorer._page import Explorer, encoded, line_styles, moments, shipped_runs
 from l2l.net import mse
 from l2l.plots import HOUSE_STYLE, METHOD_STYLE
 from l2l.run import Run
@@ -41,16 +41,13 @@ def step() -> Explorer:
                 "label": labels[name],
                 "method": name if name in shipped else "maml",
                 "alpha": run.config.alpha,
-                "stored": name,
-                "replica": 0,
             }
             for name, run in runs.items()
         },
         "weights": {
-            name: {i: encoded(params) for i, params in sorted((run.checkpoints | {run.iteration: run.theta}).items())}
-            for name, run in runs.items()
+            name: {i: encoded(params) for i, params in sorted(moments(run).items())} for name, run in runs.items()
         },
-        "moments": sorted({*shipped["maml"].checkpoints, shipped["maml"].iteration}),
+        "moments": sorted(moments(shipped["maml"])),
         "sizes": shipped["maml"].config.sizes,
         "styles": line_styles(*shipped, "truth"),
         "family": asdict(family),

@@ -8,11 +8,11 @@ import {batchGradient, uniformRates} from "../../l2l/explorer/js/maths/methods.j
 const golden = read("golden");
 const flat = theta => Object.values(theta).flat(Infinity);
 const points = (batch, part, i) => ({x: batch[`x_${part}`][i].flat(), y: batch[`y_${part}`][i].flat()});
+const sizesOf = theta => [theta.W1.length, ...Object.keys(theta).filter(n => n[0] === "b").map(n => theta[n].length)];
 const given = ({theta, batch, alpha, steps}) => [
-  {sizes: [theta.W1.length, ...Object.keys(theta).filter(name => name[0] === "b").map(name => theta[name].length)],
-   values: Float64Array.from(flat(theta))},
+  {sizes: sizesOf(theta), values: Float64Array.from(flat(theta))},
   batch.x_support.map((_, i) => ({support: points(batch, "support", i), query: points(batch, "query", i)})),
-  uniformRates([theta.W1.length, ...Object.keys(theta).filter(n => n[0] === "b").map(n => theta[n].length)], alpha), steps];
+  uniformRates(sizesOf(theta), alpha), steps];
 
 for (const name of ["relu", "line"]) golden.problems[name].cases.forEach((stored, i) => {
   test(`${name}, case ${i}: the meta-gradient`, () => {

@@ -19,9 +19,8 @@ static layer layers[DEEPEST];
 static int depth, size;  // layers, and numbers in all parameters
 static float *a[DEEPEST + 1], *Ra[DEEPEST + 1], *d[2], *Rd[2], *turned, *path, *g, *scaled, *slope, *Hv;
 
-INLINE int up(int n) { return (n + LANES - 1) & ~(LANES - 1); }
-INLINE int wide(int width) { return up(width); }          // a row of parameters
-INLINE int stride(int width) { return up(width + 1); }    // a row of activations
+INLINE int up(int n) { return (n + LANES - 1) & ~(LANES - 1); }  // numbers in a row of parameters
+INLINE int stride(int width) { return up(width + 1); }  // in a row of activations
 INLINE vec load(const float *at) { return *(const vec *)at; }
 INLINE void store(float *at, vec value) { *(vec *)at = value; }
 INLINE vec all(float value) { return (vec){value, value, value, value}; }
@@ -43,7 +42,7 @@ EXPORT float *room(int numbers) {
 // Appends a layer. The first is preceded by one input, the last followed by `ready`.
 EXPORT void add_layer(int fan_in, int fan_out) {
   layers[depth++] = (layer){fan_in, fan_out, size};
-  size += (fan_in + 1) * wide(fan_out);
+  size += (fan_in + 1) * up(fan_out);
 }
 
 // Room for so many points and inner steps. Returns the numbers in all parameters, zeros at the ends of rows included.
@@ -55,8 +54,8 @@ EXPORT int ready(int most, int steps) {
     a[l] = room(most * stride(width));
     Ra[l] = room(most * stride(width));
   }
-  for (int i = 0; i < 2; i++) d[i] = room(most * wide(widest)), Rd[i] = room(most * wide(widest));
-  turned = room(wide(widest) * wide(widest));
+  for (int i = 0; i < 2; i++) d[i] = room(most * up(widest)), Rd[i] = room(most * up(widest));
+  turned = room(up(widest) * up(widest));
   path = room((steps + 1) * size), g = room(size), scaled = room(size), slope = room(size), Hv = room(size);
   return size;
 }
@@ -91,8 +90,8 @@ static __attribute__((noinline)) void multiply_add(float *out, int out_row, int 
 
 // out = or += [A 1] W, row by row, with W and b taken from `values`.
 static void affine(float *out, int n, const float *A, const float *values, layer l) {
-  multiply_add(out, stride(l.fan_out), n, l.fan_in + 1, wide(l.fan_out), A, stride(l.fan_in), 1, values + l.W,
-               wide(l.fan_out));
+  multiply_add(out, stride(l.fan_out), n, l.fan_in + 1, up(l.fan_out), A, stride(l.fan_in), 1, values + l.W,
+               up(l.fan_out));
 }
 
 // The activations of every layer; the last are the predictions.
@@ -121,7 +120,7 @@ static float mean_square(points s) {
 // What flows back where the ReLU is on.
 static void relu_backward(float *d, int n, const float *activation, int width) {
   for (int i = 0; i < n; i++) for (int k = 0; k < width; k += LANES) {
-    float *here = d + i * wide(width) + k;
+    float *here = d + i * up(width) + k;
     store(here, where(load(activation + i * stride(width) + k) > all(0), load(here)));
   }
 }
@@ -143,8 +142,8 @@ static void forward_along(const float *theta, const float *v, int n) {
 
 // into += [A 1]ᵀ D at the layer's W and b.
 static void add_weights(float *into, int n, layer l, const float *A, const float *D) {
-  multiply_add(into + l.W, wide(l.fan_out), l.fan_in + 1, n, wide(l.fan_out), A, 1, stride(l.fan_in), D,
-               wide(l.fan_out));
+  multiply_add(into + l.W, up(l.fan_out), l.fan_in + 1, n, up(l.fan_out), A, 1, stride(l.fan_in), D,
+               up(l.fan_out));
 }
 
 // The transpose of a matrix of `row` numbers a row, four by four, its rows filled up with zeros.
@@ -166,7 +165,7 @@ static void transpose(float *out, int m, int n, const float *A) {
 // into += D Wᵀ, with W taken from `values`.
 static void add_inputs(float *into, int n, layer l, const float *D, const float *values) {
   transpose(turned, l.fan_in, l.fan_out, values + l.W);
-  multiply_add(into, wide(l.fan_in), n, l.fan_out, wide(l.fan_in), D, wide(l.fan_out), 1, turned, wide(l.fan_in));
+  multiply_add(into, up(l.fan_in), n, l.fan_out, up(l.fan_in), D, up(l.fan_out), 1, turned, up(l.fan_in));
 }
 
 // ∇L(θ), put into `grad` where that is given; and, along a direction v, the Hessian times v, put into `product`: reverse
@@ -186,10 +185,10 @@ static __attribute__((noinline)) float gradient(const float *theta, points s, fl
     if (grad) add_weights(grad, s.n, here, a[l], D);
     if (v) add_weights(product, s.n, here, a[l], RD), add_weights(product, s.n, here, Ra[l], D);
     if (l == 0) break;
-    clear(below, s.n * wide(here.fan_in));
+    clear(below, s.n * up(here.fan_in));
     add_inputs(below, s.n, here, D, theta);
     if (v) {
-      clear(Rbelow, s.n * wide(here.fan_in));
+      clear(Rbelow, s.n * up(here.fan_in));
       add_inputs(Rbelow, s.n, here, RD, theta);
       add_inputs(Rbelow, s.n, here, D, v);
       relu_backward(Rbelow, s.n, a[l], here.fan_in);

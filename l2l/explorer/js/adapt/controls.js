@@ -2,10 +2,8 @@
 
 import {checkbox, slider} from "../page/controls.js";
 import {swatch} from "../page/dom.js";
-import {twoDecimals} from "../page/numbers.js";
+import {iterationsText, twoDecimals} from "../page/numbers.js";
 import {ALPHAS, drawPoints, STEPS} from "./state.js";
-
-const iterationsText = n => `${n.toLocaleString("en-GB")} it.`;
 
 export function makeControls(state, {iterations, family: {x_range: range}}, change) {
   const set = (name, then = () => {}) => ({onchange: value => change(() => { state[name] = value; then(); })});

@@ -1,30 +1,13 @@
 // What the explorer "adapt" shows, with l2l.
 
+import {HEAD_LOOP, OWN_RATES} from "../page/relatives.js";
 import {listed} from "../page/share.js";
 import {STEPS, valueOf} from "./state.js";
 
 const STORED = {untrained: "maml", reptile: "reptile", anil: "maml-head", "meta-sgd": "meta-sgd"};
 const RELATIVES = `
-
-def head_loop(theta, x, y, *, loss, **settings):
-    body = {n: p for n, p in theta.items() if n not in ("W3", "b3")}
-    head = {n: theta[n] for n in ("W3", "b3")}
-    for phi in l2l.inner_loop(head, x, y, loss=lambda head, x, y: loss(body | head, x, y), **settings):
-        yield body | phi
-
-
-def own_rates(theta, x, y, *, alpha, steps, loss):
-    phi = {n: p for n, p in theta.items() if not n.startswith("log_rate.")}
-    yield phi
-    for _ in range(steps):
-        slope = torch.func.grad(loss)(phi, x, y)
-        phi = {n: p - theta[f"log_rate.{n}"].exp() * alpha / 0.01 * slope[n] for n, p in phi.items()}
-        yield phi
-
-
-def with_rates(params, alpha):
-    return params | {f"log_rate.{n}": p for n, p in params.items()}
-
+${HEAD_LOOP}
+${OWN_RATES}
 
 RELATIVES = {
     "reptile": l2l.Method("reptile", l2l.maml),
@@ -47,7 +30,9 @@ for method in ${listed(show.map(method => `"${method}"`))}:
     run = l2l.Run.stored(${JSON.stringify(STORED)}.get(method, method), **own)
     kept = run.checkpoints | {run.iteration: run.theta}
     theta = kept[0 if method == "untrained" else ${iteration}]
-    theta = {name: p[0].double() for name, p in theta.items()}
+    theta = {name: p[0].double() for name, p in theta.items()}${show.includes("meta-sgd") ? `
+    for name in [name for name in theta if name.startswith("log_rate.")]:
+        theta[name] += ${Math.log(alpha / 0.01)}  # the learned rates, times α over the trained one` : ""}
     curve = l2l.adaptation_curve(theta, task, alpha=${alpha}, steps=${STEPS}, **own)
     support, query = curve.support[:, 0], curve.query[:, 0]
     print(method, support[${steps}].item(), query[${steps}].item(), query[0].item())

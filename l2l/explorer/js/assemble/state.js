@@ -4,21 +4,16 @@ import {batchGradient, uniformRates} from "../maths/methods.js";
 import {gradient} from "../maths/net.js";
 import {PIECES} from "./pieces.js";
 
-const NAMES = {phi: "φ", v: "v"};
-
-// A line that uses what no line before it has set; null if there is none.
-export function unset(program) {
-  const sets = {start: "phi", query: "v", support: "v", atStart: "v"}, known = new Set();
+// The first line that reads what no line before it has set, in a sentence; null if there is none.
+function unset(program) {
+  const known = new Set();
   for (const [i, name] of program.entries()) {
-    const missing = (PIECES[name].needs ?? []).find(what => !known.has(what));
-    if (missing) return `Line ${i + 1} uses ${NAMES[missing]}, which no line before it has set.`;
-    if (name in sets) known.add(sets[name]);
+    const {needs = [], sets = []} = PIECES[name], missing = needs.find(what => !known.has(what));
+    if (missing) return `Line ${i + 1} uses ${missing}${missing.includes("[") ? " before an inner loop has computed it."
+      : ", which no line before it has set."}`;
+    sets.forEach(what => known.add(what));
   }
-  const inner = ["inner", "fromStart", "oldSlope"], stepped = program.findIndex(name => inner.includes(name));
-  const early = program.findIndex((name, i) => ["back", "forth", "plus", "query", "support"].includes(name)
-    && (stepped < 0 || i < stepped));
-  return early < 0 ? null : `Line ${early + 1} uses φ[${program[early] === "query" || program[early] === "support"
-    ? "K" : "k"}] before an inner loop has computed it.`;
+  return null;
 }
 
 export function run(program, {theta, batch, alpha, steps}) {

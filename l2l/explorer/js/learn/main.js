@@ -4,7 +4,7 @@
 import {Pencil} from "../draw/pencil.js";
 import {Address} from "../page/address.js";
 import {button, group, note, row} from "../page/controls.js";
-import {announcement, html, numbersTable, swatch} from "../page/dom.js";
+import {eachFrame, html, numbersTable, swatch} from "../page/dom.js";
 import {readable, twoDecimals, wholeWithin} from "../page/numbers.js";
 import {Plot} from "../page/plot.js";
 import {share} from "../page/share.js";
@@ -27,7 +27,7 @@ export function buildLearn(root, panel, settings) {
     y: [-reach, reach], height: 300});
   const errors = new Plot(below, {title: "query error of each task", xlabel: "task", ylabel: "query error",
     x: [0.5, TASKS + 0.5], y: [FLOOR, 100], height: 220, log: true});
-  const pencil = new Pencil(plot, {range, reach, changed: () => { numbers.show(pencil.curve); refresh(); }});
+  const pencil = new Pencil(plot, {range, reach, changed: () => drawn()});
   const numbers = new Numbers(range, curve => {
     pencil.use(curve);
     refresh();
@@ -92,10 +92,10 @@ export function buildLearn(root, panel, settings) {
     address.write({family: names.indexOf(experiment.family) + 1, seed: experiment.seed});
     root.l2l = {state: {...experiment, pencil: [...pencil.curve]}, predictions};
   }
+  const drawn = eachFrame(() => { numbers.show(pencil.curve); refresh(); });  // a pointer is faster than the screen
   const address = new Address(root, "learn", given => {
-    const family = names[given.family - 1] ?? experiment.family;
-    experiment.begin(family, wholeWithin(given.seed, 1, 999, experiment.seed));
-    if (root.dataset.live === "yes") begin(family, experiment.seed);
+    const open = root.dataset.live === "yes" ? begin : (...first) => experiment.begin(...first);
+    open(names[given.family - 1] ?? experiment.family, wholeWithin(given.seed, 1, 999, experiment.seed));
   });
   panel.append(share({address, python: () => experiment.phase === "draw"
     ? "# First draw the curve, and press Done: these lines hold the true one.\n" : learnAsPython(experiment)}));
@@ -105,7 +105,7 @@ export function buildLearn(root, panel, settings) {
 
 const labelsOf = styles => Object.fromEntries(Object.entries(styles).map(([name, {label}]) => [name, label]));
 
-function toldText({phase, at, errors, tasks}) {
+function toldText({phase, at, errors}) {
   const task = `Task ${at + 1} of ${TASKS}`, error = readable(errors.ours.at(-1) ?? NaN);
   return {
     draw: `${task}: five points of a curve. Draw the whole curve. ${at ? "" : "All ten curves are of one family; "

@@ -1,8 +1,9 @@
 // The same experiment in words and numbers: the points are told, and the curve's height is typed at eleven places.
 
+import {valueAt} from "../draw/state.js";
 import {html} from "../page/dom.js";
 import {evenly, round, twoDecimals} from "../page/numbers.js";
-import {heights, smooth} from "./state.js";
+import {smooth} from "./state.js";
 
 const PLACES = 11;
 
@@ -22,8 +23,8 @@ export class Numbers {
   }
 
   show(curve) {
-    heights(curve, this.places, this.range).forEach((y, k) => {
-      if (document.activeElement !== this.inputs[k]) this.inputs[k].value = round(y, 0.01);
+    this.inputs.forEach((input, k) => {
+      if (document.activeElement !== input) input.value = round(valueAt(curve, this.places[k], this.range), 0.01);
     });
   }
 

@@ -1,8 +1,9 @@
 // The experiment "learn": ten tasks of one family, the reader's curve for each, and what others make of its points.
 
-import {COLUMNS, difference, valueAt} from "../draw/state.js";
+import {COLUMNS, difference} from "../draw/state.js";
 import {adaptationPath, uniformRates} from "../maths/methods.js";
 import {bayes, solveTwo} from "../maths/predictors.js";
+import {meanSquare} from "../maths/net.js";
 import {Generator} from "../maths/random.js";
 import {sweep} from "../maths/sweep.js";
 import {evenly} from "../page/numbers.js";
@@ -55,7 +56,7 @@ export class Experiment {
     this.phase = "shown";
     errors.ours.push(difference(curve, task.grid, task.truth, range));
     for (const [name, values] of Object.entries(predictions)) {
-      const error = meanSquareBetween(values, task.truth);
+      const error = meanSquare(values, task.truth);
       (errors[name] ??= []).push(Number.isFinite(error) ? error : Infinity);  // its steps diverged
     }
     return predictions;
@@ -68,19 +69,19 @@ export class Experiment {
 
   // How much of each curve's mean square was missed, so that tasks of small and large amplitude count alike.
   get missed() {
-    return this.errors.ours.map((error, i) => error / meanSquareBetween(this.tasks[i].truth, 0));
+    return this.errors.ours.map((error, i) => error / meanSquare(this.tasks[i].truth, new Float64Array(GRID)));
+  }
+
+  // The medians over the first three tasks, and the last three.
+  get ends() {
+    return {first: median(this.missed.slice(0, 3)), last: median(this.missed.slice(-3))};
   }
 
   finish(answers) {
     Object.assign(this, {answers, phase: "end"});
-    const first = median(this.missed.slice(0, 3)), last = median(this.missed.slice(-3));
-    this.past[this.family] = {first, last};
+    this.past[this.family] = this.ends;
   }
 }
-
-// `others` may be one number for all.
-const meanSquareBetween = (values, others) =>
-  values.reduce((sum, value, i) => sum + (value - (others[i] ?? others)) ** 2, 0) / values.length;
 
 export function median(values) {
   const sorted = [...values].sort((a, b) => a - b), half = sorted.length / 2;
@@ -97,8 +98,6 @@ export function smooth(values) {
     return b + t / 2 * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)));
   });
 }
-
-export const heights = (curve, places, range) => Array.from(places, x => valueAt(curve, x, range));
 
 // What ten curves showed of their family, asked at the end.
 export const QUESTIONS = {
@@ -120,8 +119,7 @@ export function score(answers, family) {
 }
 
 // In words that the numbers bear out.
-export function verdict({errors, missed, past, family, families}, labels) {
-  const first = median(missed.slice(0, 3)), last = median(missed.slice(-3));
+export function verdict({errors, ends: {first, last}, past, family, families}, labels) {
   const times = v => v < 10 ? v.toPrecision(2) : v.toFixed(0);
   const change = `In the first three tasks your error was ${times(first)} times that of the line y = 0, in the last `
     + `three ${times(last)} times (medians).`;

@@ -3,7 +3,7 @@
 import {Address} from "../page/address.js";
 import {button, checkbox, grid, group, note, row, slider} from "../page/controls.js";
 import {announcement, atMostEvery, eachFrame, html, later, numbersTable, swatch} from "../page/dom.js";
-import {readable, twoDecimals, wholeWithin, within} from "../page/numbers.js";
+import {readable, twoDecimals, whole, wholeWithin, within} from "../page/numbers.js";
 import {share} from "../page/share.js";
 import {Drawing} from "./drawing.js";
 import {metatrainAsPython} from "./python.js";
@@ -109,7 +109,6 @@ function layOut(panel, text, {top, boxes, drawing, controls, table, spoken}) {
 }
 
 const furthest = seen => Math.max(0, ...Object.values(seen).map(({iteration}) => iteration));
-const whole = n => Math.round(n).toLocaleString("en-GB");
 
 function progressText(seen, last) {
   const rate = seen.reduce((sum, one) => sum + one.rate, 0), done = seen.map(({iteration}) => iteration);

@@ -1,5 +1,7 @@
 // What the explorer "metatrain" shows, with l2l.
 
+import {HEAD_LOOP, OWN_RATES} from "../page/relatives.js";
+
 const RELATIVES = {
   reptile: `from torch.func import vmap
 
@@ -20,32 +22,13 @@ method = l2l.Method("reptile", reptile)
 `,
   anil: `from functools import partial
 
-
-def head_loop(theta, x, y, *, loss, **settings):
-    body = {n: p for n, p in theta.items() if n not in ("W3", "b3")}
-    head = {n: theta[n] for n in ("W3", "b3")}
-    for phi in l2l.inner_loop(head, x, y, loss=lambda head, x, y: loss(body | head, x, y), **settings):
-        yield body | phi
-
+${HEAD_LOOP}
 
 method = l2l.Method("anil", partial(l2l.maml, inner_loop=head_loop), head_loop)
 `,
   "meta-sgd": `from functools import partial
-from torch.func import grad
 
-
-def own_rates(theta, x, y, *, alpha, steps, loss):
-    phi = {n: p for n, p in theta.items() if not n.startswith("log_rate.")}
-    yield phi
-    for _ in range(steps):
-        slope = grad(loss)(phi, x, y)
-        phi = {n: p - theta[f"log_rate.{n}"].exp() * slope[n] for n, p in phi.items()}
-        yield phi
-
-
-def with_rates(params, alpha):
-    return params | {f"log_rate.{n}": torch.full_like(p, alpha).log() for n, p in params.items()}
-
+${OWN_RATES}
 
 method = l2l.Method("meta-sgd", partial(l2l.maml, inner_loop=own_rates), own_rates, with_rates)
 `,

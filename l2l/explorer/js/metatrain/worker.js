@@ -4,7 +4,7 @@
 import {loadKernel} from "../maths/kernel.js";
 import {begin, measure, update} from "../maths/training.js";
 
-let training = null, spent = 0, timer;  // spent: milliseconds
+let training = null, kernel, spent = 0, timer;  // spent: milliseconds
 
 const due = iteration => iteration % (iteration < 100 ? 10 : iteration < 1000 ? 50 : 250) === 0;
 
@@ -25,9 +25,10 @@ function work() {
   if (training.iteration < training.last) timer = setTimeout(work);
 }
 
-globalThis.onmessage = ({data: {settings, kernel, go}}) => {
+globalThis.onmessage = ({data: {settings, kernel: code, go}}) => {
   if (settings) {
-    training = begin(settings, loadKernel(kernel));
+    kernel ??= loadKernel(code);
+    training = begin(settings, kernel);
     spent = 0;
     measure(training);
     report();

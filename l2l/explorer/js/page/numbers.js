@@ -13,6 +13,8 @@ export function readable(value) {
   return size >= 1e4 || (size < 1e-3 && size > 0) ? value.toExponential(1) : value.toFixed(size < 10 ? 3 : 1);
 }
 
+export const whole = n => Math.round(n).toLocaleString("en-GB");
+export const iterationsText = n => `${whole(n)} it.`;
 export const twoDecimals = value => value.toFixed(2);
 
 export function roundUp(value) {  // to 1, 2 or 5 times a power of ten

@@ -6,7 +6,7 @@ import {button, grid, group, note, slider} from "../page/controls.js";
 import {demonstrate} from "../page/demonstration.js";
 import {announcement, eachFrame, html, later, numbersTable} from "../page/dom.js";
 import {handle} from "../page/handle.js";
-import {readable, twoDecimals} from "../page/numbers.js";
+import {iterationsText, readable, twoDecimals} from "../page/numbers.js";
 import {Plot} from "../page/plot.js";
 import {share} from "../page/share.js";
 import {stepAsPython} from "./python.js";
@@ -27,7 +27,7 @@ export function buildStep(root, panel, settings) {
   const fine = {show: twoDecimals};
   const choices = Object.entries(runs).map(([name, {label}]) => button(label, () => change(() => scene.use(name))));
   const moments = settings.moments, controls = {
-    iteration: slider({label: "meta-training", values: moments, show: n => `${n.toLocaleString("en-GB")} it.`,
+    iteration: slider({label: "meta-training", values: moments, show: iterationsText,
       onchange: value => change(() => { state.iteration = value; scene.use(state.run); })}),
     m: slider({label: "length m", max: 3, step: 0.05, ...fine, ...set("m")}),
     A: slider({label: "amplitude A", min: 0.1, max: 5, step: 0.1, ...fine, ...set("A")}),

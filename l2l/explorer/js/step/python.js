@@ -2,16 +2,15 @@
 
 import {listed} from "../page/share.js";
 
-export function stepAsPython({state: {run, iteration, A, b, x}}, {runs, sizes, tasks, seed}) {
-  const {stored, replica} = runs[run];
+export function stepAsPython({state: {run, iteration, A, b, x}}, {tasks, seed}) {
   return `import torch
 from torch.func import grad, vmap
 
 import l2l
 
-run = l2l.Run.stored("${stored}")
+run = l2l.Run.stored("${run}")
 kept = run.checkpoints | {run.iteration: run.theta}
-theta = {name: p[${replica}].double() for name, p in kept[${iteration}].items()}
+theta = {name: p[0].double() for name, p in kept[${iteration}].items()}
 multiples = torch.linspace(0, 3, 31, dtype=torch.float64)
 
 
