@@ -269,6 +269,7 @@ class Glyphs:
     ways: int = 5
 
     def sample(self, tasks, shots, query, *, generator, dtype):
+        assert shots % self.ways == 0, "as many shots of each class"
         images = classes()[self.part]
         chosen = torch.rand(tasks, len(images), generator=generator).argsort(1)
         numbers = [torch.arange(n) % self.ways for n in (shots, query)]

@@ -302,10 +302,10 @@ def check_batch(theta: Params, batch: Batch | SineBatch) -> None:
             shapes = {field: tuple(getattr(batch, field).shape) for field in Batch._fields}
             raise ValueError(f"batch must hold T ≥ 1 tasks of shape [T, points, …], got {shapes}")
         for name, p in theta.items():
-            if not (x.dtype == p.dtype and (y.dtype == p.dtype or not (y.is_floating_point() or y.is_complex()))):
+            if x.dtype != p.dtype or y.dtype not in (p.dtype, torch.int64):
                 raise TypeError(
                     f"batch and parameters must have one dtype, got {x.dtype}, {y.dtype}, {name} {p.dtype}; only y may "
-                    "hold integers"
+                    "hold labels, in int64"
                 )
 
 

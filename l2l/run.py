@@ -146,6 +146,7 @@ class Run:
 
 def write_run(path: str | os.PathLike, run: Run, optimizer: dict[str, Tensor] | None = None) -> None:
     """Write a run, with the optimiser's state if training may go on."""
+    check_names(run.config)
     tensors = {f"theta.{name}": p for name, p in run.theta.items()}
     tensors |= {f"history.{name}": values for name, values in run.history.items()}
     tensors |= {f"checkpoint.{i}.{name}": p for i, params in run.checkpoints.items() for name, p in params.items()}
@@ -177,6 +178,13 @@ def write_run(path: str | os.PathLike, run: Run, optimizer: dict[str, Tensor] | 
             temporary.unlink(missing_ok=True)
 
 
+def check_names(config: TrainConfig) -> None:
+    """Raise if a part has no name by which a run file could tell it from another."""
+    for kind, name in config.described().items():
+        if name == "<lambda>":
+            raise ValueError(f"{kind} must have a name, by which a run file knows it: define it with def, not lambda")
+
+
 def read_run(
     path: str | os.PathLike, parts: Mapping[str, Part | None] | None = None, family: TaskFamily | None = None
 ) -> tuple[Run, dict[str, Tensor]]:
@@ -196,7 +204,7 @@ def read_run(
             tensors, about = _translated(tensors, about)
         return _run_from(tensors, about, parts or {}, family)
     except (SafetensorError, ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} can't be read as a run: {error}") from None
+        raise ValueError(f"{path} can't be loaded: {error}") from None
 
 
 def _translated(tensors: dict[str, Tensor], about: dict) -> tuple[dict[str, Tensor], dict]:

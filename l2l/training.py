@@ -23,7 +23,7 @@ from l2l.engine.distributed import RankLost, ranks
 from l2l.engine.replica import Replica, first_replica, pack, unpack
 from l2l.engine.workers import Advanced, Block, Workers, cores, one_thread
 from l2l.net import flatten, unflatten
-from l2l.run import Run, described, only_writer, plain, read_run, write_run
+from l2l.run import Run, check_names, described, only_writer, plain, read_run, write_run
 from l2l.tasks import SineTasks, TaskFamily
 
 COMPILE_FROM = 5_000
@@ -69,8 +69,8 @@ def train(
         out: file for the run. Checkpoints go there too, at most one a second and one at the end, each
             written atomically in place of the one before. While it trains, a file `.NAME.lock` beside it keeps others
             from writing there too; after a SIGKILL it stays, and stops nobody.
-        resume: continue from `out` if it exists, be it unfinished or trained for fewer iterations. On the same machine
-            the result has the bits of an uninterrupted run.
+        resume: continue from `out` if it exists and has had no more iterations than `config` asks for. On the same
+            machine the result has the bits of an uninterrupted run.
         overwrite: replace what `out` holds.
         device: "cpu" or "cuda".
         compile: compile the step; by default, in runs of at least COMPILE_FROM iterations. The compiled code is kept.
@@ -113,7 +113,10 @@ def train(
             raise ValueError(f"tasks must be at least {group.size}, one for each process, got {config.tasks}")
 
         def begin() -> tuple[Path | None, dict[str, Any], dict[str, Tensor]]:
-            path = stack.enter_context(only_writer(out)) if out is not None else None
+            path = None
+            if out is not None:
+                check_names(config)
+                path = stack.enter_context(only_writer(out))
             return path, *_found(path, config, task_family, resume, overwrite)
 
         path, found, saved = group.first(begin)
@@ -266,8 +269,9 @@ def _resume(out: Path, config: TrainConfig, task_family: TaskFamily) -> tuple[Ru
     then, now = (plain(c.described() | _flat(f)) for c, f in ((run.config, run.task_family), (config, task_family)))
     for about in (then, now):  # more iterations are welcome, and what is kept of those to come
         about["checkpoint_at"] = [i for i in about["checkpoint_at"] if i <= run.iteration]
-    if then["iterations"] <= now["iterations"]:
-        then["iterations"] = now["iterations"]
+    if run.iteration > config.iterations:
+        raise ValueError(f"{out} can't be resumed: it has {run.iteration} iterations, more than {config.iterations}")
+    then["iterations"] = now["iterations"]
     for name, value in now.items():
         if then.get(name) != value:
             raise ValueError(f"{out} can't be resumed: its {name} is {then.get(name)}, not {value}")

@@ -147,14 +147,14 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, runs, capsys):
         truncated.write_bytes(whole.read()[:-50])
     for arguments, message in (
         (["evaluate", tmp_path / "nothing"], "there is no run file"),
-        (["evaluate", foreign], "can't be read as a run"),
-        (["evaluate", truncated], "can't be read as a run"),
+        (["evaluate", foreign], "can't be loaded"),
+        (["evaluate", truncated], "can't be loaded"),
         (["evaluate", runs[0], "--tasks", "0"], "tasks must be at least"),
         (["evaluate", runs[0], "--alpha", "nan"], "alpha must be a finite number"),
         (["train", "maml", *SMALL, "--alpha", "-0.01"], "alpha must be a finite number, not negative, got -0.01"),
         (["train", "maml", *SMALL, "--seeds", "1,1"], "seeds must be distinct"),
         (["train", "maml", *SMALL, "--out", file / "x"], "out can't be written"),
-        (["train", "maml", *SMALL, "--out", foreign, "--resume"], "can't be read as a run"),
+        (["train", "maml", *SMALL, "--out", foreign, "--resume"], "can't be loaded"),
         (["train", "maml", *SMALL, "--device", "nonsense"], "device must be cpu, or cuda where there is a GPU"),
         (["train", "maml", *SMALL, "--tasks", "100000000000"], ""),  # more than any memory holds
         (["evaluate", runs[0], "--tasks", "9", "--figures", file / "x"], "figures can't be written"),

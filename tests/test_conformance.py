@@ -258,10 +258,19 @@ ARGUMENTS = ("theta", "batch", "alpha", "steps")
 
 def test_a_function_that_raises_says_so_for_both_kinds_of_arrays():
     def meta_gradient(theta, batch, alpha, steps):
-        return theta.no_such_thing
+        return batch.x_support.no_such_thing
 
     with pytest.raises(Failed, match="AttributeError.*\n.*\n*.*With numpy arrays in place of tensors"):
         verify(meta_gradient)
+
+
+def test_what_no_kind_of_arrays_would_mend_is_said_once():
+    def meta_gradient(theta, batch, alpha, steps):
+        return theta.no_such_thing
+
+    with pytest.raises(Failed) as caught:
+        verify(meta_gradient)
+    assert str(caught.value).count("AttributeError") == 1
 
 
 @pytest.mark.parametrize(("settings", "name"), [({"problem": "cubic"}, "problem"), ({"arrays": "lists"}, "arrays")])

@@ -137,7 +137,7 @@ def test_bad_files_give_one_clear_line(run, tmp_path, damage):
     path = tmp_path / "a.run"  # a name that tells no loader what is inside
     run.save(path)
     damage(path)
-    with pytest.raises(ValueError, match=r"a\.run can't be read as a run: ") as caught:
+    with pytest.raises(ValueError, match=r"a\.run can't be loaded: ") as caught:
         Run.load(path)
     assert "\n" not in str(caught.value)
 

@@ -471,6 +471,12 @@ def nothing(theta):
     return ()
 
 
+def as_a_number(outputs, y):
+    return (outputs - y).square().mean().item()
+
+
+of_images = l2l.from_module(lambda: nn.Sequential(nn.Conv2d(1, 3, 3), nn.Flatten(), nn.Linear(3, 1)))
+
 UNFIT = {  # settings, family, and what is said of them
     "a pair for a MetaGrad": (by_any(lambda *a, **k: tuple(l2l.maml(*a, **k))), drawn(), "must be a MetaGrad, got a t"),
     "noise in the gradient": (by_any(noisy), drawn(), "the method own, .*is random"),
@@ -506,7 +512,9 @@ UNFIT = {  # settings, family, and what is said of them
     "a bare tensor as state": (optimiser(torch.zeros_like, lambda t, g, s, r: (t, s)), drawn(), "a tuple of tensors"),
     "a number as state": (optimiser(lambda t: (0,), lambda t, g, s, r: (t, s)), drawn(), "a tuple of tensors"),
     "no state": (optimiser(lambda t: None, lambda t, g, s, r: (t, s)), drawn(), "a tuple of tensors, got None"),
-    "a loss that is a number": ({"loss": lambda outputs, y: (outputs - y).square().mean().item()}, drawn(), "a float"),
+    "a loss that is a number": ({"loss": as_a_number}, drawn(), "a float"),
+    "a loss without a name": ({"loss": lambda outputs, y: outputs.mean()}, drawn(), "define it with def"),
+    "a network of another family": ({"network": of_images}, drawn(), r"can't take the family's x, \[6, 1\]"),
     "a loss for each point": (
         {"loss": partial(nn.functional.mse_loss, reduction="none")},
         drawn(),
@@ -538,6 +546,12 @@ def test_a_curve_needs_an_iterate_for_every_step(generator):
     batch = l2l.SineTasks().sample(2, 3, 3, generator=generator)
     with pytest.raises(TypeError, match="own must yield 3 iterates, got 1"):
         l2l.adaptation_curve(l2l.init_params(generator=generator), batch, alpha=0.01, steps=2, method=one)
+
+
+def test_a_curve_needs_labels_that_cross_entropy_takes(generator):
+    batch = NarrowBlobs().sample(2, 3, 3, generator=generator, dtype=torch.float32)
+    with pytest.raises(TypeError, match="labels, in int64"):
+        l2l.adaptation_curve(l2l.init_params((2, 3, 3), generator=generator), batch, alpha=0.01, steps=2)
 
 
 WRONG = {

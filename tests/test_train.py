@@ -326,7 +326,7 @@ def test_resume_trains_for_longer(tmp_path):
     longer = replace(SMALL, iterations=110, checkpoint_at=(0, 10, 100))
     assert_same(train(longer, out=out, resume=True), train(longer))
     assert_same(Run.load(out), train(longer))
-    with pytest.raises(ValueError, match="its iterations is 110, not 60"):
+    with pytest.raises(ValueError, match="it has 110 iterations, more than 60"):
         train(short, out=out, resume=True)
     with pytest.raises(ValueError, match=r"its checkpoint_at is \[0, 10, 100\], not \[0, 10, 50, 100\]"):
         train(replace(longer, iterations=150, checkpoint_at=(0, 10, 50, 100)), out=out, resume=True)

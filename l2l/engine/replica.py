@@ -163,7 +163,10 @@ def check_parts(config: TrainConfig, x: Tensor, y: Tensor) -> None:
 
 def _check_loss(config: TrainConfig, phi: Params, x: Tensor, y: Tensor) -> None:
     _, network, loss, _ = config.parts
-    outputs = network.apply(phi, x)
+    try:
+        outputs = network.apply(phi, x)
+    except RuntimeError as error:
+        raise ValueError(f"the network can't take the family's x, {[*x.shape]} of each task: {error}") from error
     if config.loss == "cross_entropy" and y[0].shape != outputs.shape:  # else they are probabilities
         if y.dtype != torch.int64:
             raise TypeError(f"labels must be int64, got {str(y.dtype).removeprefix('torch.')}")
