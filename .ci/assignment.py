@@ -43,7 +43,7 @@ def exercise(name: str) -> tuple[str, str]:
             text = next(
                 c.source for c in cells[i::-1] if c.cell_type == "markdown" and f"Write `{function}(" in c.source
             )
-            asked = re.search(rf"Write `{function}\(.*?(?= Have it checked)", text, re.S)[0]
+            asked = re.search(rf"Write `{function}\(.*?(?= To check it)", text, re.S)[0]
             return asked, re.search(rf"def {function}\(.*?(?=\n\n\S|\Z)", cell.source, re.S)[0]
     raise ValueError(f"chapter 3 has no exercise with check.{name}")
 

@@ -63,7 +63,7 @@ def reptile(theta, batch, *, alpha, steps, loss):
 
 
 def conjugate_gradients(product, b, rounds):
-    """Solve M v = b for a symmetric positive definite M, of which only products M p are needed."""
+    """Solve product(v) = b, where `product` multiplies by a symmetric positive definite matrix."""
     v, residual, direction = torch.zeros_like(b), b, b
     for _ in range(rounds):
         image = product(direction)
@@ -75,7 +75,7 @@ def conjugate_gradients(product, b, rounds):
 
 
 def linearised(phi, theta, x, y, alpha, loss):
-    """The gradient of a task's loss at the vector φ, and there the product v -> (I + αH)v."""
+    """The gradient of a task's loss at the flat vector φ, and v -> (I + αH)v with H taken at φ."""
     gradient, hessian = vjp(grad(lambda v: loss(unflatten(v, theta), x, y)), phi)
     return gradient, lambda v: v + alpha * hessian(v)[0]
 
@@ -91,8 +91,7 @@ def implicit_step(theta, x, y, *, alpha, steps, loss, rounds=5):
 
 
 def implicit_maml(theta, batch, *, alpha, steps, loss, rounds=5):
-    """(I + αH)⁻¹ ∇L^q(φ), the mean over tasks, H taken at φ."""
-
+    """The mean over tasks of (I + αH)⁻¹ ∇L^q(φ), with H taken at φ."""
     inner_loop = partial(implicit_step, rounds=rounds)
 
     def task(xs, ys, xq, yq):
@@ -112,7 +111,7 @@ def linear(params, name, x):
 
 
 def linear_maps(generator, dtype, **sizes):
-    """First parameters of linear maps, by name."""
+    """Initial parameters of linear maps, by name."""
     params = {}
     for name, widths in sizes.items():
         W, b = l2l.init_params(widths, generator=generator, dtype=dtype).values()
@@ -128,17 +127,17 @@ def process_init(generator, dtype):
 
 def process_apply(params, x):
     """The decoder: outputs at x, given the summary of a support set."""
-    h = torch.cat([x, params["summary"].expand(len(x), -1)], dim=-1)
-    h = relu(linear(params, "dec2", relu(linear(params, "dec1", h))))
-    return linear(params, "out", h)
+    z = torch.cat([x, params["summary"].expand(len(x), -1)], dim=-1)
+    z = relu(linear(params, "dec2", relu(linear(params, "dec1", z))))
+    return linear(params, "out", z)
 
 
 def summarise(theta, x, y, *, alpha, steps, loss):
-    """The encoder, in place of an inner loop: the mean over points of what a network makes of each."""
+    """The encoder, in place of an inner loop: the mean of the codes of the points."""
     yield theta | {"summary": torch.zeros_like(theta["enc2.b"])}
     for _ in range(steps):
-        h = relu(linear(theta, "enc1", torch.cat([x, y], dim=-1)))
-        yield theta | {"summary": linear(theta, "enc2", h).mean(0)}
+        z = relu(linear(theta, "enc1", torch.cat([x, y], dim=-1)))
+        yield theta | {"summary": linear(theta, "enc2", z).mean(0)}
 
 
 WIDTH, BLOCKS = 32, 2
@@ -152,25 +151,25 @@ def transformer_init(generator, dtype):
     return linear_maps(generator, dtype, **maps)
 
 
-def normed(h):
-    return layer_norm(h, h.shape[-1:])
+def normed(z):
+    return layer_norm(z, z.shape[-1:])
 
 
 def transformer_apply(params, x):
-    """Outputs at x, one token each, which attend to the tokens that were read."""
+    """Outputs at x: one query token for each input, attending to the stored tokens."""
     asked = torch.cat([x, torch.zeros_like(x), torch.zeros_like(x)], dim=-1)
     tokens, known = torch.cat([params["read"], asked]), len(params["read"])
-    h = linear(params, "lift", relu(linear(params, "token", tokens)))
+    z = linear(params, "lift", relu(linear(params, "token", tokens)))
     for i in range(BLOCKS):
-        q, k, v = linear(params, f"qkv{i}", normed(h)).chunk(3, dim=-1)
+        q, k, v = linear(params, f"qkv{i}", normed(z)).chunk(3, dim=-1)
         attention = torch.softmax(q @ k[:known].mT / WIDTH**0.5, dim=-1)
-        h = h + linear(params, f"mix{i}", attention @ v[:known])
-        h = h + linear(params, f"down{i}", relu(linear(params, f"up{i}", normed(h))))
-    return linear(params, "out", normed(h[known:]))
+        z = z + linear(params, f"mix{i}", attention @ v[:known])
+        z = z + linear(params, f"down{i}", relu(linear(params, f"up{i}", normed(z))))
+    return linear(params, "out", normed(z[known:]))
 
 
 def read(theta, x, y, *, alpha, steps, loss):
-    """In place of an inner loop, the support points are put in front: tokens (x, y, 1)."""
+    """In place of an inner loop: store the support points as tokens (x, y, 1)."""
     start = torch.zeros_like(x[:1]).expand(1, 3)
     yield theta | {"read": start}
     for _ in range(steps):
@@ -218,7 +217,7 @@ def draw(letter, font, size=28):
 
 
 def likeness(image, others):
-    """Correlation with each of the others in each font, [fonts, others]; images are [fonts, 28, 28]."""
+    """Correlation of an image's pixels with each other image's, [fonts, others]; images are [fonts, 28, 28]."""
     rows = torch.stack([image, *others]).flatten(2)  # [1 + others, fonts, pixels]
     return torch.stack([torch.corrcoef(rows[:, f])[0, 1:] for f in range(len(FONTS))])
 
@@ -230,7 +229,7 @@ def in_fonts(letter):
 
 @cache
 def classes():
-    """Images [classes, fonts, 28, 28] for each part; no two classes look alike, in one part or in two."""
+    """Images [classes, fonts, 28, 28] for each part; no two classes look alike, within a part or across parts."""
     kept = {part: [] for part in PARTS}
     for part, alphabets in PARTS.items():
         for letter in (letter for name in alphabets for letter in ALPHABETS[name]):
@@ -242,7 +241,7 @@ def classes():
 
 
 def distorted(images, generator):
-    """Images [..., 28, 28], turned, scaled, slanted and shifted at random, [..., 1, 14, 14]."""
+    """Images [..., 28, 28], rotated, scaled, sheared and shifted at random, [..., 1, 14, 14]."""
     lead, dtype = images.shape[:-2], images.dtype
     u = 2 * torch.rand(5, *lead, generator=generator, dtype=dtype) - 1
     turn, scale, slant = 0.3 * u[0], 1 + 0.2 * u[1], 0.3 * u[2]
@@ -263,7 +262,7 @@ def as_batch(x, y, shots):
 
 @dataclass(frozen=True)
 class Glyphs:
-    """Which of five letters is it? Points are spread over the classes evenly."""
+    """Which of five letters is this? Every class has equally many points."""
 
     part: str = "train"
     ways: int = 5
@@ -281,7 +280,7 @@ class Glyphs:
 
 @dataclass(frozen=True)
 class Letters:
-    """Which of all training letters is it? The ordinary classification problem, for features."""
+    """Which of all training letters is this? Ordinary classification, to train features."""
 
     def sample(self, tasks, shots, query, *, generator, dtype):
         images, size = classes()["train"], (tasks, shots + query)
@@ -292,7 +291,7 @@ class Letters:
 
 
 def cnn(outputs=5, norm=nn.Identity):
-    """Three convolutions, each of which halves the size, and a linear layer."""
+    """Three convolutions, each of which halves width and height, and a linear layer."""
     layers = []
     for before in (1, 16, 16):
         conv = nn.Conv2d(before, 16, kernel_size=3, stride=2, padding=1)
@@ -308,7 +307,7 @@ CLASSIFIER = replace(l2l.from_module(partial(cnn, outputs=LETTERS)), name="cnn-c
 
 @cache
 def elevation():
-    """Heights in Tennessee, [north to south, west to east], in units of 100 m about their mean."""
+    """Heights in Tennessee, [north to south, west to east], in units of 100 m, minus their mean."""
     name = "jacksboro_fault_dem.npz"  # of matplotlib
     metres = torch.tensor(matplotlib.cbook.get_sample_data(name)["elevation"]).double()
     return (metres - metres.mean()) / 100

@@ -33,7 +33,7 @@ def posterior(x: Tensor, y: Tensor, *, noise: float, family: SineTasks = SineTas
     the part of the range where the posterior isn't negligible.
 
     Args:
-        x, y: support points, [..., K, 1].
+        x, y: support points, [..., n, 1].
         noise: σ, the standard deviation of the noise, > 0. Without noise the limit is least squares for (p, q), from
             two points on.
         family: whose ranges of amplitude and phase are the prior; both of positive width.
@@ -50,7 +50,7 @@ def posterior(x: Tensor, y: Tensor, *, noise: float, family: SineTasks = SineTas
     if not noise:
         raise ValueError("noise must be greater than 0; without any, least squares for (p, q) is exact")
     if x.shape != y.shape or x.ndim < 2 or x.shape[-1] != 1 or not x.shape[-2]:
-        raise ValueError(f"x and y must be [..., K, 1] both, with K ≥ 1, got {[*x.shape]} and {[*y.shape]}")
+        raise ValueError(f"x and y must be [..., n, 1] both, with n ≥ 1, got {[*x.shape]} and {[*y.shape]}")
     if family.amplitude[0] == family.amplitude[1] or family.phase[0] == family.phase[1]:
         raise ValueError(f"amplitude and phase must have ranges of positive width, got {family}")
     x, y = x[..., 0].double(), y[..., 0].double()

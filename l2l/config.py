@@ -51,7 +51,7 @@ class TrainConfig:
     tasks: int = 25
     """Tasks in each meta-batch, as in the paper's released code."""
     shots: int = 10
-    """K, support points for each task. The paper uses 5 and 10."""
+    """n, support points for each task. The paper uses 5 and 10."""
     query: int = 10
     """Q, query points for each task. The paper's released code takes as many as there are shots."""
     alpha: float | tuple[float, ...] = 0.01

@@ -42,8 +42,8 @@ def inner_loop(
 
     Args:
         theta: initialisation.
-        x, y: support points of one task, [K, …] each.
-        alpha: inner learning rate, finite and ≥ 0. A sequence or a tensor [n] gives one for each step, the last of
+        x, y: support points of one task, [n, …] each.
+        alpha: inner learning rate, finite and ≥ 0. A sequence or a tensor [rates] gives one for each step, the last of
             which holds for further steps; a tensor may be differentiated by.
         steps: number of inner steps, ≥ 0.
         loss: function of (params, x, y) that gives a scalar.
@@ -177,7 +177,7 @@ def pretrain(theta: Params, batch: Batch | SineBatch, *, alpha: Rate, steps: int
     """
     schedule("alpha", alpha, whole("steps", steps, 0))
     check_batch(theta, batch)
-    x = torch.cat([batch.x_support, batch.x_query], dim=1)  # [T, K+Q, 1]
+    x = torch.cat([batch.x_support, batch.x_query], dim=1)  # [T, n + Q, 1]
     y = torch.cat([batch.y_support, batch.y_query], dim=1)
     grads, value = grad_and_value(lambda theta: vmap(loss, in_dims=(None, 0, 0))(theta, x, y).mean())(theta)
     return MetaGrad(value, grads)
@@ -244,7 +244,7 @@ class Method:
     """What a run file calls it."""
     meta_gradient: Callable[..., MetaGrad]
     """`(theta, batch, *, alpha, steps, loss) -> MetaGrad`, with a gradient for each meta-parameter. In training `alpha`
-    is a tensor, without axes or [n], so that another value needs no other compiled code."""
+    is a tensor, without axes or [rates], so that another value needs no other compiled code."""
     inner_loop: InnerLoop = inner_loop
     """`(theta, x, y, *, alpha, steps, loss) -> iterator` over what `loss` takes, after 0, 1, …, `steps` steps on one
     task. Meta-test uses it, and so does whoever else adapts."""

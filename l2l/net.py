@@ -23,7 +23,7 @@ def init_params(
 ) -> Params:
     """Draw initial parameters, from the distribution that `torch.nn.Linear` has by default::
 
-        W_l, b_l ~ U[-1/sqrt(n), 1/sqrt(n)]   elementwise, n = sizes[l-1] inputs of layer l
+        W_l, b_l ~ U[-s, s]   elementwise, s = 1/sqrt(sizes[l-1])
 
     Args:
         sizes: widths from input to output; the paper's network is (1, 40, 40, 1).

@@ -201,7 +201,7 @@ def plot_task(x: ArrayLike, y: ArrayLike, ax: Axes, *, support: tuple[ArrayLike,
     Args:
         x, y: the function on a grid, [N] each, in the units of the task.
         ax: where to draw.
-        support: (x, y) of the support points, [K] each.
+        support: (x, y) of the support points, [n] each.
     """
     ax.plot(x, y, label=TRUTH_LABEL, **TRUTH_STYLE)
     if support is not None:
@@ -218,7 +218,7 @@ def plot_half_axis_fit(
     Args:
         x, y: the true function on a grid, [N] each.
         fits: number of steps → the network's outputs on that grid, [N]; later steps are drawn stronger.
-        support: (x, y) of the support points, [K] each; the span that they cover is shaded.
+        support: (x, y) of the support points, [n] each; the span that they cover is shaded.
         ax: where to draw.
         method: whose colour to use: a name in METHOD_STYLE, or any other.
     """

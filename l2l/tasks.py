@@ -13,13 +13,13 @@ from l2l._validation import interval, rate, whole
 
 
 class Batch(NamedTuple):
-    """A batch of T tasks, each with K support and Q query points, of any family.
+    """A batch of T tasks, each with n support and Q query points, of any family.
 
     Inputs have one dtype with the parameters; targets have it too, or are integers (labels of classes).
     """
 
-    x_support: Tensor  # [T, K, …], here [T, K, 1]
-    y_support: Tensor  # [T, K, …]
+    x_support: Tensor  # [T, n, …], here [T, n, 1]
+    y_support: Tensor  # [T, n, …]
     x_query: Tensor  # [T, Q, …]
     y_query: Tensor  # [T, Q, …]
 
@@ -27,8 +27,8 @@ class Batch(NamedTuple):
 class SineBatch(NamedTuple):
     """A `Batch` of sinusoids, with what is true of each."""
 
-    x_support: Tensor  # [T, K, 1]
-    y_support: Tensor  # [T, K, 1]
+    x_support: Tensor  # [T, n, 1]
+    y_support: Tensor  # [T, n, 1]
     x_query: Tensor  # [T, Q, 1]
     y_query: Tensor  # [T, Q, 1]
     amplitude: Tensor  # [T]
@@ -38,7 +38,7 @@ class SineBatch(NamedTuple):
 class TaskFamily(Protocol):
     """A distribution of tasks, as `train` needs it: any object with this method will do.
 
-    `sample` draws T tasks with K support and Q query points each, with no randomness but the generator's. A run file
+    `sample` draws T tasks with n support and Q query points each, with no randomness but the generator's. A run file
     names the family's class and, of a dataclass, the values of its fields.
     """
 
@@ -116,7 +116,7 @@ class SineTasks:
 
         Args:
             tasks: T, number of tasks.
-            shots: K, support points for each task.
+            shots: n, support points for each task.
             query: Q, query points for each task, always drawn from all of `x_range`.
             generator: source of randomness; its state advances.
             support_range: range of the support inputs, `x_range` unless given; (0, 5) is half the axis.
@@ -124,7 +124,7 @@ class SineTasks:
             device: where the batch is put. Drawing happens on the generator's device.
 
         Returns:
-            SineBatch, with points [T, K, 1] and [T, Q, 1], amplitude and phase [T].
+            SineBatch, with points [T, n, 1] and [T, Q, 1], amplitude and phase [T].
 
         Raises:
             TypeError, ValueError: a count below 1 or not whole, or a bad `support_range`.
@@ -139,7 +139,7 @@ class SineTasks:
             return bounds[0] + (bounds[1] - bounds[0]) * u
 
         amplitude, phase = between(self.amplitude, u[:, 0]), between(self.phase, u[:, 1])  # [T], [T]
-        x_support = between(support_range, u[:, 2 : 2 + shots, None])  # [T, K, 1]
+        x_support = between(support_range, u[:, 2 : 2 + shots, None])  # [T, n, 1]
         x_query = between(self.x_range, u[:, 2 + shots : 2 + points, None])  # [T, Q, 1]
 
         def sinusoid(x: Tensor) -> Tensor:

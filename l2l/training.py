@@ -27,7 +27,7 @@ from l2l.run import Run, check_names, described, only_writer, plain, read_run, w
 from l2l.tasks import SineTasks, TaskFamily
 
 COMPILE_FROM = 5_000
-"""Iterations from which a run is compiled. The first time that takes 10 to 20 seconds, which repay themselves within
+"""Iterations from which a run is compiled. The first time that takes 10 to 30 seconds, which repay themselves within
 this run or the next; a shorter run replays the recorded step. The number of seeds plays no part, so that a replica and
 its solo run are computed alike."""
 BLOCK = 250

@@ -22,9 +22,9 @@ import l2l
 from l2l import adam, bayes, check, net, plots, report
 
 WIDTHS = (1, 7, 6, 1)
-SIZES = {"T": 3, "K": 5, "Q": 4, "R": 2, "P": 69, "N": 12, "n": 11, "steps": 8, "logs": 10, "points": 13}
+SIZES = {"T": 3, "Q": 4, "R": 2, "P": 69, "N": 12, "n": 5, "rates": 11, "steps": 8, "logs": 10, "points": 13}
 SIZES["sizes"] = WIDTHS
-T, K, Q, R, P, N, n, STEPS, LOGS, POINTS, _ = SIZES.values()
+T, Q, R, P, N, n, RATES, STEPS, LOGS, POINTS, _ = SIZES.values()
 PROMISE = re.compile(r"(?<![\w\[\]])\[(?!0, π)(?:[^\[\]]|\[[^\[\]]*\])*\]|\bscalar\b|\bshapes? of `\w+`")
 """A shape in brackets (a bracket after a name is an index or a distribution), or in words."""
 
@@ -136,20 +136,20 @@ class Values:
         self.dtype, self.family = dtype, l2l.SineTasks()
         self.theta = L.init_params(WIDTHS, **new)
         self.stacked = {name: p.expand(R, *p.shape) for name, p in self.theta.items()}
-        self.batch = self.family.sample(T, K, Q, **new)
+        self.batch = self.family.sample(T, n, Q, **new)
         self.posterior = bayes.posterior(self.batch.x_support, self.batch.y_support, noise=0.5)
-        self.flat = Rotations().sample(T, K, Q, **new)
+        self.flat = Rotations().sample(T, n, Q, **new)
         self.flat_theta = L.init_params((2, 6, 1), **new)
         self.x, self.y = self.batch.x_support[0], self.batch.y_support[0]
-        self.settings = {"alpha": torch.full((n,), 0.01, dtype=dtype), "steps": STEPS}
+        self.settings = {"alpha": torch.full((RATES,), 0.01, dtype=dtype), "steps": STEPS}
         self.network = L.from_module(partial(torch.nn.Linear, 1, 6))
         self.grid = np.linspace(-1, 1, N)
         self.support = self.x[:, 0], self.y[:, 0]
-        counts = {"iterations": LOGS - 1, "log_every": 1, "tasks": T, "shots": K, "query": Q, "steps": 2}
+        counts = {"iterations": LOGS - 1, "log_every": 1, "tasks": T, "shots": n, "query": Q, "steps": 2}
         given = {"alpha": [0.01, 0.02], "sizes": list(WIDTHS), "seeds": range(R), "checkpoint_at": [0, 4]}
         self.config = l2l.TrainConfig(**counts, **given, dtype=str(dtype).removeprefix("torch."))
         self.run = L.train(self.config, self.family, progress=False)
-        self.meta_batch = report.meta_test_batch(self.run, T, K)
+        self.meta_batch = report.meta_test_batch(self.run, T, n)
         self.result = report.meta_test(self.run, self.meta_batch, alpha=0.01, steps=STEPS, optimizer="adam")
         self._rows: dict[str, list[Promised]] = {}
 
@@ -223,27 +223,27 @@ TABLE = {
         p("[points, ...]", w.network.apply(w.network.init(torch.Generator(), w.dtype), x), rest=(6,)),
     ],
     "Batch": lambda w: [
-        p("[T, K, 1]", w.batch.x_support),
-        p("[T, K, …]", w.flat.x_support, rest=(2,)),
-        p("[T, K, …]", w.flat.y_support, rest=(1,)),
+        p("[T, n, 1]", w.batch.x_support),
+        p("[T, n, …]", w.flat.x_support, rest=(2,)),
+        p("[T, n, …]", w.flat.y_support, rest=(1,)),
         p("[T, Q, …]", w.flat.x_query, rest=(2,)),
         p("[T, Q, …]", w.flat.y_query, rest=(1,)),
     ],
     "SineBatch": lambda w: [
-        p("[T, K, 1]", w.batch.x_support, w.batch.y_support),
+        p("[T, n, 1]", w.batch.x_support, w.batch.y_support),
         p("[T, Q, 1]", w.batch.x_query, w.batch.y_query),
         p("[T]", w.batch.amplitude, w.batch.phase),
     ],
     "SineTasks.sample": lambda w: [
-        p("[T, K, 1]", w.batch.x_support, w.batch.y_support),
+        p("[T, n, 1]", w.batch.x_support, w.batch.y_support),
         p("[T, Q, 1]", w.batch.x_query, w.batch.y_query),
         p("[T]", w.batch.amplitude, w.batch.phase),
     ],
     "SineTasks.conditional_mean": lambda w: [p("shape of `x`", w.family.conditional_mean(w.x), like=w.x)],
     "inner_loop": lambda w: [
-        p("[K, …]", w.x, w.y, rest=(1,)),
-        p("[K, …]", w.flat.x_support[0], rest=(2,)),
-        p("[n]", w.settings["alpha"]),
+        p("[n, …]", w.x, w.y, rest=(1,)),
+        p("[n, …]", w.flat.x_support[0], rest=(2,)),
+        p("[rates]", w.settings["alpha"]),
         p("scalar", l2l.mse(w.theta, w.x, w.y)),
         p("shapes of `theta`", *L.inner_loop(w.theta, w.x, w.y, **w.settings), like=w.theta),
         p("shapes of `theta`", L.adapt(w.theta, w.x, w.y, **w.settings), like=w.theta),
@@ -267,7 +267,7 @@ TABLE = {
         p("[steps+1, R, T]", *w.run.adaptation_curve(w.batch, **w.settings)),
     ],
     "Run.adaptation_curve": lambda w: [p("[steps+1, R, T]", *w.run.adaptation_curve(w.batch, **w.settings))],
-    "Method": lambda w: [p("[n]", w.settings["alpha"])],
+    "Method": lambda w: [p("[rates]", w.settings["alpha"])],
     "confidence_interval": lambda w: [
         p("[..., N]", values := torch.rand(T, Q, N, dtype=w.dtype), rest=(T, Q)),
         p("[...]", *L.confidence_interval(values), rest=(T, Q), dtype="float64"),
@@ -313,17 +313,17 @@ TABLE = {
     ],
     "plots.plot_task": lambda w: [
         p("[N]", w.grid, *drawn("plot_task", w.grid, w.grid, support=w.support), dtype="float64"),
-        p("[K]", *w.support),
+        p("[n]", *w.support),
     ],
     "plots.plot_half_axis_fit": lambda w: [
         p("[N]", *drawn("plot_half_axis_fit", w.grid, w.grid, {0: w.grid}, w.support, method="maml"), dtype="float64"),
-        p("[K]", *w.support),
+        p("[n]", *w.support),
     ],
     "check.sample_tasks": lambda w: [
-        p("[T, K, 1]", *(tasks := exercise("sample_tasks"))[1][:2], T=2000, K=5, dtype=""),
+        p("[T, n, 1]", *(tasks := exercise("sample_tasks"))[1][:2], T=2000, n=5, dtype=""),
         p("[T, Q, 1]", *tasks[1][2:], T=2000, Q=7, dtype=""),
     ],
-    "check.fit_sinusoid": lambda w: [p("[K]", *exercise("fit_sinusoid")[0].values(), K=3, dtype="float64")],
+    "check.fit_sinusoid": lambda w: [p("[n]", *exercise("fit_sinusoid")[0].values(), n=3, dtype="float64")],
     "check.best_start": lambda w: [p("[T]", *(exercise("best_start")[0][name] for name in "ch"), dtype="float64")],
     "check.unrolled_product": lambda w: [
         p("[K, P, P]", (product := exercise("unrolled_product"))[0]["hessians"], K=2, P=4, dtype="float64"),
@@ -338,17 +338,17 @@ TABLE = {
         p("[N, m]", exercise("cka")[0]["Z1"], N=7, m=3, dtype="float64"),
         p("[N, n]", exercise("cka")[0]["Z2"], N=7, n=5, dtype="float64"),
     ],
-    "check.posterior_mean": lambda w: [p("[K]", *noisy("posterior_mean"), K=2, dtype="float64")],
-    "check.linear_estimate": lambda w: [p("[K]", *noisy("linear_estimate"), K=2, dtype="float64")],
+    "check.posterior_mean": lambda w: [p("[n]", *noisy("posterior_mean"), n=2, dtype="float64")],
+    "check.linear_estimate": lambda w: [p("[n]", *noisy("linear_estimate"), n=2, dtype="float64")],
     "check.nearest_centroid": lambda w: [
-        p("[K, F]", exercise("nearest_centroid")[0]["z_support"], K=7, F=4, dtype="float64"),
-        p("[K]", exercise("nearest_centroid")[0]["y_support"], K=7, dtype="int64"),
+        p("[n, F]", exercise("nearest_centroid")[0]["z_support"], n=7, F=4, dtype="float64"),
+        p("[n]", exercise("nearest_centroid")[0]["y_support"], n=7, dtype="int64"),
         p("[Q, F]", exercise("nearest_centroid")[0]["z_query"], Q=60, F=4, dtype="float64"),
     ],
     "check.normalise_by_support": lambda w: [
         p("[Q, F]", exercise("normalise_by_support")[1], Q=4, F=3, dtype="float64")
     ],
-    "bayes.posterior": lambda w: [p("[..., K, 1]", w.batch.x_support, w.batch.y_support, rest=(T,))],
+    "bayes.posterior": lambda w: [p("[..., n, 1]", w.batch.x_support, w.batch.y_support, rest=(T,))],
     "bayes.predicted": lambda w: [
         p("[..., Q, 1]", w.batch.x_query, rest=(T,)),
         p("[..., Q, 1]", bayes.predicted(w.posterior, w.batch.x_query), rest=(T,), dtype="float64"),

@@ -14,10 +14,10 @@ def gradient(p, x, y):
     return W | {"b1": d1.sum(0), "b2": d2.sum(0), "b3": d3.sum(0)}
 
 
-def hessian_times(v, p, x, y, h=1e-20):
-    """Hv, by a complex step: nothing is subtracted, so h may be tiny."""
-    moved = {name: p[name] + 1j * h * v[name] for name in p}
-    return {name: g.imag / h for name, g in gradient(moved, x, y).items()}
+def hessian_times(v, p, x, y, eps=1e-20):
+    """Hv, by a complex step: nothing is subtracted, so eps may be tiny."""
+    moved = {name: p[name] + 1j * eps * v[name] for name in p}
+    return {name: g.imag / eps for name, g in gradient(moved, x, y).items()}
 
 
 def meta_gradient(theta, batch, alpha, steps):

@@ -74,7 +74,7 @@ adapt = Exercise(
         TURNED: turned(adapted),
     },
     then=Exercise(
-        name="adapt (its derivative by theta)",
+        name="adapt (its derivative with respect to theta)",
         doc="Check that φ, right in its numbers, is a differentiable function of theta.",
         case=task_case,
         oracle=adapted,
@@ -133,18 +133,16 @@ best = mean(lambda h, left, K: h * left ** (2 * K))
 
 best_start = Exercise(
     name="best_start",
-    doc="""Check f(c, h, alpha, steps) → θ*, where MAML comes to rest on parabolas L_i(θ) = h_i (θ - c_i)²/2; c, h [T].
+    doc="""Check f(c, h, alpha, steps) → θ*, where MAML converges on parabolas L_i(θ) = h_i (θ - c_i)²/2; c, h [T].
 
     After K steps the loss is h_i (1 - αh_i)^(2K) (θ - c_i)²/2, so that θ* is a weighted mean of the minima.
     """,
     case=parabolas_case,
     oracle=best,
     mistakes={
-        "It is where joint training comes to rest, with weights h: no adaptation is in it.": mean(lambda h, left, K: h),
+        "It is where joint training converges, with weights h: no adaptation is in it.": mean(lambda h, left, K: h),
         "It is the plain mean of the minima; tasks weigh differently.": mean(lambda h, left, K: torch.ones_like(h)),
-        "It is where first-order MAML comes to rest: (1 - αh)^K should be squared.": mean(
-            lambda h, left, K: h * left**K
-        ),
+        "It is where first-order MAML converges: (1 - αh)^K should be squared.": mean(lambda h, left, K: h * left**K),
         "The weight lacks the factor h.": mean(lambda h, left, K: left ** (2 * K)),
         "It is the answer for one step, whatever steps says.": altered(best, steps=lambda K: 1),
         "It is the answer for one step too few.": altered(best, steps=lambda K: K - 1),

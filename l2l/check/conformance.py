@@ -150,7 +150,7 @@ def verify(function: Answer, *, problem: str = "relu", arrays: str | None = None
     points for each, in double precision. Finite differences, numpy, JAX or a library will do, in single precision too.
 
     Args:
-        function: takes `theta`, a dict W1 [in, out], b1 [out], W2, …; `batch`, a named tuple of x_support [T, K, in],
+        function: takes `theta`, a dict W1 [in, out], b1 [out], W2, …; `batch`, a named tuple of x_support [T, n, in],
             y_support, x_query and y_query; the inner rate; the number of inner steps. Returns the gradient, like
             `theta`: a dict, a sequence in the same order, or one flat vector.
         problem: "relu", "tanh", "line" or "softmax"; `PROBLEMS` says what network and what loss that is.

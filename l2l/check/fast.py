@@ -163,7 +163,7 @@ per_task_gradients = Exercise(
         "The rows look like sums over the query points where they should be their means.": rows(lambda g: QUERY * g),
         "Row i holds the tasks before it as well: .backward() adds to what is there.": rows(lambda g: g.cumsum(0)),
         "The rows are in reverse order.": rows(lambda g: g.flip(0)),
-        "They are first-order gradients, taken at φ instead of through it to θ.": partial(
+        "They are first-order gradients, taken at φ instead of back through φ to θ.": partial(
             each_task, inner_loop=partial(methods.inner_loop, first_order=True)
         ),
         "They are taken at θ instead of φ, as if before adaptation: φ is not used.": altered(

@@ -77,7 +77,7 @@ def phase_of_a_whole_turn(tasks, shots, query, generator):
 
 sample_tasks = Sampling(
     name="sample_tasks",
-    doc="""Check f(tasks, shots, query, generator) → x_support, y_support [T, K, 1], x_query, y_query [T, Q, 1].
+    doc="""Check f(tasks, shots, query, generator) → x_support, y_support [T, n, 1], x_query, y_query [T, Q, 1].
 
     A task is y = A sin(x + b) with A ~ U[0.1, 5], b ~ U[0, π], x ~ U[-5, 5]; its query points are of the same sinusoid.
 
@@ -139,7 +139,7 @@ def phase_negative(x, y):
 
 fit_sinusoid = Exercise(
     name="fit_sinusoid",
-    doc="""Check f(x, y) → (A, b): y = A sin(x + b) goes through points [K] without noise, A > 0 and b in [0, π].
+    doc="""Check f(x, y) → (A, b): y = A sin(x + b) goes through points [n] without noise, A > 0 and b in [0, π].
 
     It is linear in p = A cos b and q = A sin b: y = p sin x + q cos x.
     """,

@@ -74,7 +74,7 @@ def with_noise(change: Callable[[float, int], float]) -> Answer:
 
 posterior_mean = Exercise(
     name="posterior_mean",
-    doc="""Check f(x, y, noise) → (E[p], E[q]) given points [K] with normal noise of that standard deviation.
+    doc="""Check f(x, y, noise) → (E[p], E[q]) given points [n] with normal noise of that standard deviation.
 
     p = A cos b, q = A sin b; A ~ U[0.1, 5], b ~ U[0, π]. To 1e-4: a grid of midpoints will do.
     """,
@@ -114,7 +114,7 @@ linear_estimate = Exercise(
     name="linear_estimate",
     doc="""Check f(x, y, noise) → (p, q): the estimate with least squared error among those affine in y.
 
-    Given points [K] with noise of that standard deviation; A ~ U[0.1, 5], b ~ U[0, π], so E[p] = 0, E[q] = (2/π) E[A].
+    Given points [n] with noise of that standard deviation; A ~ U[0.1, 5], b ~ U[0, π], so E[p] = 0, E[q] = (2/π) E[A].
     """,
     case=noisy_case,
     oracle=linear,

@@ -94,7 +94,7 @@ unrolled_product = Exercise(
     case=hessians_case,
     oracle=product,
     mistakes={
-        "It looks like the reversed product: (I - αH_{K-1}) must meet g first.": with_hessians(lambda H: H.flip(0)),
+        "It looks like the reversed product: (I - αH_{K-1}) must act on g first.": with_hessians(lambda H: H.flip(0)),
         "It takes H_0 in every factor.": with_hessians(lambda H: H[:1].expand_as(H)),
         "It takes the last Hessian in every factor.": with_hessians(lambda H: H[-1:].expand_as(H)),
         "It is g - α ΣH g: what is left of the product without the terms in α², α³, …": (
@@ -157,7 +157,7 @@ def line_10_mistakes(loss: Loss = mse) -> dict[str, Answer]:
         return left + flatten(exact(theta, batch, alpha, steps))
 
     return {
-        "It is the first-order gradient, taken at φ instead of through it to θ. It looks like a missing "
+        "It is the first-order gradient, taken at φ instead of back through φ to θ. It looks like a missing "
         "create_graph=True, or a detached inner step.": first_order,
         "It looks like the reversed product: (I - αH_{K-1}) must meet the query gradient first.": chained(
             lambda points: points

@@ -67,7 +67,7 @@ class Sampling(Exercise):
         print(f"{self.name}: right; {MANY:,} tasks have the distribution that they should.")
 
     def _drawn(self, function: Answer, generator: torch.Generator) -> Sequence[Tensor]:
-        """x_support, y_support [T, K], x_query, y_query [T, Q]."""
+        """x_support, y_support [T, n], x_query, y_query [T, Q]."""
         shapes = [(MANY, SHOTS, 1)] * 2 + [(MANY, QUERY, 1)] * 2
         answer = call(self.name, function, self.case(0, generator))
         listed = answer[:4] if isinstance(answer, list | tuple) else None

@@ -40,7 +40,7 @@ nearest_centroid = Exercise(
     name="nearest_centroid",
     doc="""Check f(z_support, y_support, z_query) → for each query point, the label whose mean is nearest.
 
-    z_support is [K, F], y_support [K] with labels 0, 1, 2, z_query [Q, F]. A label's mean is that of its
+    z_support is [n, F], y_support [n] with labels 0, 1, 2, z_query [Q, F]. A label's mean is that of its
     support points; distances are Euclidean. Source: Snell et al. (2017), without a trained embedding.
     """,
     case=features_case,

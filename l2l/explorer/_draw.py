@@ -22,7 +22,7 @@ def draw(
     Args:
         x: increasing inputs, [N]; the axis goes from the first to the last.
         answers: values at x, [N], under "truth" or the name of a method, whose line style they get.
-        points: inputs and values that are shown from the beginning, [K] each.
+        points: inputs and values that are shown from the beginning, [n] each.
         reach: the y axis goes from -reach to reach; a quarter beyond everything that is shown unless given.
 
     Returns:
