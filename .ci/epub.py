@@ -16,7 +16,7 @@ from pdf import HTML, ROOT, name_on_front, pages
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 FOR_SCREENS = (
     "script, noscript, style, summary svg, button, input, form, label, .headerlink, .l2l-progress, .l2l-pdf, "
-    ".l2l-epub, .l2l-archive, .l2l-screen, .l2l-review, .l2l-still figcaption, .l2l-hint, .l2l-answer"
+    ".l2l-epub, .l2l-archive, .l2l-screen, .l2l-review, .l2l-still figcaption"
 )
 STYLE = """
 body { line-height: 1.4; }
@@ -71,8 +71,29 @@ def typeset(article: Tag) -> None:
             formula.append(number)
 
 
+def unfold(article: Tag) -> None:
+    """Move answers and hints to the end, each under the title of the box or exercise that it belongs to."""
+    last, title, predictions = BeautifulSoup("<section><h2>Answers and hints</h2></section>", "html.parser"), "", 0
+    for part in article.select(".admonition-title, .l2l-answer, .l2l-hint"):
+        if "admonition-title" in part["class"]:
+            if part.get_text().strip() == "Predict":
+                predictions += 1
+                part.append(f" {predictions}")
+            title = part.get_text()
+            continue
+        if title:
+            last.section.append(last.new_tag("h3", string=title))
+            title = ""
+        part.summary.decompose()
+        part.name = "div"
+        last.section.append(part.extract())
+    if last.h3:
+        article.append(last)
+
+
 def plain(article: Tag, pictures: Pictures) -> str:
     """XHTML of a page's article, with no more attributes than a book needs."""
+    unfold(article)
     for part in article.select(FOR_SCREENS):
         part.decompose()
     typeset(article)

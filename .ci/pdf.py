@@ -46,11 +46,28 @@ GATHER = r"""async ({pages, style}) => {
       if (names.has(page)) link.href = "#" + key(page, decodeURIComponent(to.hash.slice(1)));
       else link.href = to.href;
     }
+    const last = document.createElement("section");  // what the page folds away, under the title that it belongs to
+    let title, predictions = 0;
+    for (const part of article.querySelectorAll(".admonition-title, .l2l-answer, .l2l-hint")) {
+      if (part.matches(".admonition-title")) {
+        if (part.textContent.trim() === "Predict") part.append(` ${++predictions}`);
+        title = part.textContent;
+        continue;
+      }
+      if (title) last.append(Object.assign(document.createElement("h3"), {textContent: title}));
+      title = null;
+      part.querySelector("summary").remove();
+      last.append(...part.childNodes);
+    }
+    if (last.hasChildNodes()) {
+      last.prepend(Object.assign(document.createElement("h2"), {textContent: "Answers and hints"}));
+      article.append(last);
+    }
     for (const part of article.querySelectorAll("details")) part.open = true;
     for (const part of article.querySelectorAll(".toggle, .toggle-hidden, .dropdown"))
       part.classList.remove("toggle", "toggle-hidden", "dropdown");
     const forScreens = ["script", "input", ".headerlink", ".l2l-still figcaption", ".l2l-progress", ".l2l-pdf",
-      ".l2l-epub", ".l2l-archive", ".l2l-screen", ".l2l-hint", ".l2l-answer", "details.hide > summary"];
+      ".l2l-epub", ".l2l-archive", ".l2l-screen", "details.hide > summary"];
     for (const part of article.querySelectorAll(forScreens.join())) part.remove();
     articles.push(article);
   }

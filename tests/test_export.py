@@ -51,6 +51,8 @@ def test_nothing_is_left_that_only_the_pages_understand(path):
         assert "```{" not in text
         assert text.count("<details") == text.count("</details>")
         assert "<details open" not in text
+        # VS Code and GitHub take a dollar before a letter or a digit for no end of a formula
+        assert not any(after.isalnum() for after in re.findall(r"\$[^$\n]+\$(.?)", prose)), text
 
 
 @every

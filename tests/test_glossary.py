@@ -39,6 +39,31 @@ def test_a_chapter_marks_a_term_once(chapter):
     assert len(set(uses(chapter))) == len(uses(chapter)) > 0
 
 
+def prose(text):
+    """Without roles but those of terms, without code, headings, tags and addresses."""
+    text = re.sub(r"\{(?!term)[^}]*\}`[^`]*`|(?m:^:label:.*$|^`{3,}.*$|^#.*$)|<[^>]+>|\]\([^)]*\)", "", text)
+    return re.sub(r"(?<!\})`[^`]*`", "", text)
+
+
+def is_introduced(names, texts):
+    """Whether the first of these texts that names a term marks it, or sets it in italics, too; None if none does."""
+    for text in texts:
+        plain, marked = re.sub(r"\{term\}`[^`]*`", "", prose(text)), " ".join(ROLE.findall(text))
+        for name in map(re.escape, names):
+            if re.search(name, marked, re.I) or re.search(rf"\*[^*\n]*{name}[^*\n]*\*", plain, re.I):
+                return True
+            if re.search(rf"(?<![\w-]){name}(?:s|es)?(?![\w-])", plain, re.I):
+                return False
+    return None
+
+
+@pytest.mark.parametrize("names", ENTRIES, ids=lambda names: names[0])
+def test_a_term_is_introduced_where_it_is_first_used(names):
+    assert is_introduced(["inner loop"], ["The inner loop ends.", "An {term}`inner loop`"]) is False
+    aims = r"By the end you will be able to\n\n(- .*\n?)+"
+    assert is_introduced(names, [re.sub(aims, "", text) for chapter in CHAPTERS.values() for text in chapter])
+
+
 def previews():
     text = (HTML / "_static" / "previews-data.js").read_text(encoding="utf-8")
     return json.loads(text.removeprefix("window.l2lPreviews = ").removesuffix(";\n"))

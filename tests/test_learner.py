@@ -123,6 +123,21 @@ def test_a_learner_who_knows_sinusoids(tab, book):
         assert label in told.split("no larger than that of ")[-1]
 
 
+def test_curves_are_thrown_away_only_when_asked_twice(tab, book):
+    shown = Explorer(tab, book, "learn")
+    shown.press("Family 2")  # nothing is lost
+    assert shown.state["family"] == "faster"
+    shown.press("Family 1")
+    ten_curves(shown, straight_line, 2)
+    shown.press("Ten other curves")
+    assert len(shown.state["curves"]) == 2
+    assert "press “Ten other curves” again" in shown.root.inner_text()
+    shown.press("Family 3")  # another button asks again
+    assert (shown.state["family"], len(shown.state["curves"])) == ("sinusoids", 2)
+    shown.press("Family 3")
+    assert (shown.state["family"], len(shown.state["curves"])) == ("tilted", 0)
+
+
 def test_a_learner_who_draws_straight_lines_and_then_learns(tab, book):
     shown = Explorer(tab, book, "learn")
     ten_curves(shown, straight_line)

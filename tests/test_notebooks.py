@@ -157,3 +157,41 @@ def test_every_question_has_three_answers_one_of_them_right(path):
     for question in questions:
         said = re.findall(r'<details class="l2l-choice"><summary>.+</summary>\n\n(Right|No)\b', question)
         assert sorted(said) == ["No", "No", "Right"], question
+
+
+def letters(text):
+    """The letters, Latin and Greek, of all formulas."""
+    formulas = re.findall(
+        r"(?s)\$\$(.+?)\$\$|(?<!\$)\$([^$\n]+)\$|`{3,}\{math\}.*?\n(.*?)`{3,}", re.sub(r"(?<!`)`[^`\n]+`", "", text)
+    )
+    tex = " ".join(part for formula in formulas for part in formula)
+    tex = re.sub(r"\\(?:text|mathrm|operatorname|label|begin|end)\*?\{[^}]*\}", " ", tex)
+    greek = {name for name in re.findall(r"\\([a-zA-Z]+)", tex) if name.removeprefix("var").lower() in GREEK}
+    return greek | set(re.findall(r"[A-Za-z]", re.sub(r"\\[a-zA-Z]+", " ", tex)))
+
+
+GREEK = [
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "epsilon",
+    "zeta",
+    "eta",
+    "theta",
+    "kappa",
+    "lambda",
+    "mu",
+    "nu",
+    "xi",
+    "pi",
+]
+GREEK += ["rho", "sigma", "tau", "phi", "chi", "psi", "omega"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_symbol_is_in_the_notation(path):
+    notation = letters((ROOT / "book" / "notation.md").read_text(encoding="utf-8"))
+    text = "\n\n".join(source(cell) for cell in load(path)["cells"] if cell["cell_type"] == "markdown")
+    assert letters(r"$\theta_i^{(k)} - \alpha\,\operatorname{mean} x$, `$W$`") == set("ikx") | {"theta", "alpha"}
+    assert letters(text) <= notation | {"pi", "O"}  # which everyone knows

@@ -54,8 +54,8 @@ def test_every_chapter_is_in_the_outline(pdf, html):
 def test_exercises_solutions_and_questions_are_unfolded(html, text):
     for what in ("Solution to", "Exercise"):
         assert text.count(what) >= len(re.findall(rf'class="admonition-title">[^\n]*{what}', html)) > 30
-    explanations = re.findall(r'<details class="l2l-choice">.*?</summary>\s*<p>(.*?)</p>', html, re.S)
-    assert len(explanations) >= 7 * 9
+    explanations = re.findall(r'<details class="l2l-(?:choice|answer|hint)">.*?</summary>\s*<p>(.*?)</p>', html, re.S)
+    assert len(explanations) >= 13 * (4 * 3 + 3 + 5 * 2)
     for explanation in explanations:
         words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", explanation))[:40].strip()
         assert re.split(r"“|\\", words)[0].strip() in text, words  # up to a quotation mark or a formula

@@ -60,7 +60,7 @@ export function buildAdapt(root, panel, settings) {
 }
 
 function layOut(panel, {presets, compact, provenance}, {controls, boxes, drawing, table, spoken, play, ...acts}) {
-  const {steps, half, iteration, alpha, A, b, n, noise} = controls, wide = html("div", {style: "flex: 1 1 15rem"});
+  const {steps, half, iteration, alpha, A, b, n, noise} = controls, wide = html("div", {style: "flex: 1 1 20rem"});
   wide.append(steps.root);
   panel.append(
     group("ready-made tasks", "Try:", ...presets.map(preset => button(preset.name, () => acts.use(preset)))),

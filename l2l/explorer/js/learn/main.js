@@ -37,8 +37,10 @@ export function buildLearn(root, panel, settings) {
   const table = numbersTable("query errors", ["learner", "this task", "median so far"]), result = html("div");
   const legend = row(...[["ours", {label: "you", color: "currentColor", width: 3}], ...Object.entries(styles)]
     .map(([, style]) => html("span", {class: "l2l-check"}, swatch(style), style.label)));
-  const choices = names.map((name, i) => button(`Family ${i + 1}`, () => begin(name, experiment.seed)));
-  const others = button("Ten other curves", () => begin(experiment.family, experiment.seed % 999 + 1));
+  const choices = names.map((name, i) => startOver(`Family ${i + 1}`, experiment, told,
+    () => begin(name, experiment.seed)));
+  const others = startOver("Ten other curves", experiment, told,
+    () => begin(experiment.family, experiment.seed % 999 + 1));
   panel.append(group("family of curves", ...choices), told, result, cell, numbers.root, questions.root,
     row(act, others), legend, below, table.root, note(settings.note));
 
@@ -101,6 +103,17 @@ export function buildLearn(root, panel, settings) {
     ? "# First draw the curve, and press Done: these lines hold the true one.\n" : learnAsPython(experiment)}));
   anotherTask();
   return {drawInWidth: () => { plot.fit(); errors.fit(); refresh(); }, end: () => address.end()};
+}
+
+// A button that asks first where curves that are drawn would be lost, and is meant when it is pressed again.
+function startOver(label, experiment, told, start) {
+  let warned = 0;
+  return button(label, () => {
+    const {curves: {length}, phase} = experiment, sure = phase === "end" || length === warned;
+    warned = sure ? 0 : length;
+    if (sure) start();
+    else told.textContent = `Your curves so far (${length}) would be lost. To start over, press “${label}” again.`;
+  });
 }
 
 const labelsOf = styles => Object.fromEntries(Object.entries(styles).map(([name, {label}]) => [name, label]));
