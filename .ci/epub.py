@@ -82,12 +82,12 @@ def unfold(article: Tag) -> None:
             title = part.get_text()
             continue
         if title:
-            last.section.append(last.new_tag("h3", string=title))
+            last.section.append(last.new_tag("h4", string=title))
             title = ""
         part.summary.decompose()
         part.name = "div"
         last.section.append(part.extract())
-    if last.h3:
+    if last.h4:
         article.append(last)
 
 

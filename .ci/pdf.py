@@ -54,10 +54,11 @@ GATHER = r"""async ({pages, style}) => {
         title = part.textContent;
         continue;
       }
-      if (title) last.append(Object.assign(document.createElement("h3"), {textContent: title}));
+      if (title) last.append(Object.assign(document.createElement("h4"), {textContent: title}));
       title = null;
       part.querySelector("summary").remove();
       last.append(...part.childNodes);
+      part.remove();
     }
     if (last.hasChildNodes()) {
       last.prepend(Object.assign(document.createElement("h2"), {textContent: "Answers and hints"}));
