@@ -1,9 +1,9 @@
 """Learning to learn: MAML, first-order MAML and joint pre-training on sinusoids, small enough to read.
 
 The mathematics, in reading order: `net`, `tasks`, `methods` (the inner loop, and line 10), `adam`, `stats`, `bayes`
-(the best learner). What uses it: `config`, `training` (the outer loop), `run`, `evaluate`; then `modules`, `report`,
-`plots`, `cli`, `widgets`. And three folders: `engine` makes training fast, `check` examines answers to exercises,
-`explorer` runs in a page.
+(the Bayes-optimal predictor). The modules that use it: `config`, `training` (the outer loop), `run`, `evaluate`; then
+`modules`, `report`, `plots`, `cli`, `widgets`. Three subpackages: `engine` makes training fast, `check` checks answers
+to the exercises, `explorer` holds the interactive pictures that run in a web page.
 """
 
 from l2l.adam import Optimizer

@@ -1,4 +1,4 @@
-"""Ctrl-C, held back while something would be left half-done."""
+"""Defer Ctrl-C while an operation must not be left half-done."""
 
 import signal
 import threading
@@ -8,10 +8,10 @@ from typing import Any
 
 
 class Interrupts:
-    """A block in which an interrupt waits for its end, but in parts that let it through.
+    """A context manager that defers an interrupt to the end of its block, except in parts marked by `let_through`.
 
-    One comes through at most: what follows is cleaning up, and a second one, by an impatient hand, waits. A signal
-    reaches the main thread alone, so that in any other the block does nothing.
+    At most one interrupt is let through: it starts the clean-up, which a second Ctrl-C must not cut short, so the
+    second is deferred. Python handles signals in the main thread only; in any other thread the block does nothing.
     """
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class Interrupts:
         main = threading.current_thread() is threading.main_thread()
         self._theirs = theirs if main and callable(theirs) else None
         self._through = False
-        self._waiting: tuple[Any, ...] = ()  # what a waiting one came with
+        self._waiting: tuple[Any, ...] = ()  # the handler's arguments for a deferred interrupt
 
     def __enter__(self) -> "Interrupts":
         if self._theirs:
@@ -34,7 +34,7 @@ class Interrupts:
 
     @contextmanager
     def let_through(self) -> Iterator[None]:
-        """Let an interrupt through meanwhile; one that waits comes at once."""
+        """Let an interrupt through within this block; a deferred one is delivered at once."""
         try:
             self._through = True
             if self._waiting:
@@ -51,4 +51,4 @@ class Interrupts:
         self._through = False
         if self._theirs:
             self._theirs(*signal_and_frame)
-        self._through = True  # it was none that ends anything
+        self._through = True  # the handler returned, so nothing is being unwound

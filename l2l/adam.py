@@ -1,4 +1,4 @@
-"""Adam as a pure function: the outer optimiser; and the form that any other takes."""
+"""The outer optimiser, Adam, as a pure function; and `Optimizer`, the interface of any other."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,13 +33,14 @@ def adam(theta: Tensor, grad: Tensor, state: State, rate: float | Tensor) -> tup
     with β₁ = 0.9, β₂ = 0.999, ε = 1e-8.
 
     Args:
-        theta: parameters as one vector [P], as `l2l.net.flatten` gives them; any shape will do, as all is elementwise.
+        theta: parameters as one vector [P], as `l2l.net.flatten` gives them; any shape works, because the update is
+            elementwise.
         grad: gradient, in the shape of `theta`.
-        state: (m, v, t), from `adam_init` or the update before.
-        rate: step size, a number or a tensor without axes.
+        state: (m, v, t), from `adam_init` or the previous update.
+        rate: step size, a number or a zero-dimensional tensor.
 
     Returns:
-        The new parameters and the new state; the arguments are left as they were.
+        The new parameters and the new state; the arguments are not modified.
 
     Source: Kingma & Ba (2015), algorithm 1.
     """
@@ -59,11 +60,11 @@ class Optimizer:
     """
 
     name: str
-    """What a run file calls it."""
+    """Its name in a run file."""
     init: Callable[[Tensor], State]
-    """theta [P] -> state before the first update, a tuple of tensors (an empty one will do)."""
+    """theta [P] -> state before the first update, a tuple of tensors, which may be empty."""
     update: Callable[[Tensor, Tensor, State, float | Tensor], tuple[Tensor, State]]
-    """(theta [P], grad [P], state, rate) -> (new theta, new state); its arguments are left as they were."""
+    """(theta [P], grad [P], state, rate) -> (new theta, new state); it must not modify its arguments."""
 
 
 OPTIMIZERS = {"adam": Optimizer("adam", adam_init, adam)}

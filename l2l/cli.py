@@ -22,7 +22,7 @@ from l2l.run import Run, check_writable
 from l2l.training import SHARDS, speaks, train
 
 DIVERGED, WRONG, BAD_INPUT, INTERRUPTED = 1, 1, 2, 130
-MOST_SEEDS = 10_000  # in one range; more is a slip of the pen
+MOST_SEEDS = 10_000  # in one range; a larger range is taken for a typing error
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -33,7 +33,9 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         if not (
             first.isdecimal() and (last or first).isdecimal() and 0 <= int(last or first) - int(first) < MOST_SEEDS
         ):
-            raise argparse.ArgumentTypeError(f"seeds must look like 0-4 or 0,2,5, got {text!r}")
+            raise argparse.ArgumentTypeError(
+                f"seeds must look like 0-4 or 0,2,5, with at most {MOST_SEEDS:,} in a range, got {text!r}"
+            )
         seeds += range(int(first), int(last or first) + 1)
     return tuple(seeds)
 
@@ -43,7 +45,7 @@ def parse_numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"expected whole numbers with commas between, got {text!r}") from None
+        raise argparse.ArgumentTypeError(f"expected whole numbers separated by commas, got {text!r}") from None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -64,9 +66,9 @@ def parser() -> argparse.ArgumentParser:
     t = commands.add_parser(
         "train",
         help="train one method, one replica for each seed",
-        description="Train one method. The defaults are the schedule of the material that the book explains.",
-        epilog="With --out, checkpoints are written as it goes: after an interruption, the same command with\n"
-        "--resume gives the bits that an uninterrupted run would have given.",
+        description="Train one method. The defaults are the settings that the book explains.",
+        epilog="With --out, checkpoints are written during training: after an interruption, the same command with\n"
+        "--resume gives the same result, bit for bit, as an uninterrupted run.",
         **formats,
     )
     t.add_argument("method", choices=METHODS)
@@ -87,20 +89,20 @@ def parser() -> argparse.ArgumentParser:
             f"--{setting.name.replace('_', '-')}", type=parse, default=setting.default, metavar="X",
             help=f"{help_texts[setting.name]} (default {shown})",
         )  # fmt: skip
-    t.add_argument("--out", type=Path, metavar="FILE", help="where the run goes; its folder is made if need be")
+    t.add_argument("--out", type=Path, metavar="FILE", help="file to write the run to; missing folders are created")
     t.add_argument("--resume", action="store_true", help="continue from the checkpoint in --out, if there is one")
-    t.add_argument("--overwrite", action="store_true", help="replace what --out holds")
+    t.add_argument("--overwrite", action="store_true", help="replace an existing --out file")
     t.add_argument(
-        "--workers", type=int, metavar="X", help="threads, each on a seed of its own (default: one for each core)"
+        "--workers", type=int, metavar="X", help="threads, each training one seed at a time (default: one per core)"
     )
-    t.add_argument("--shard", choices=SHARDS, default="seeds", help="what processes divide, if torchrun starts several")
+    t.add_argument("--shard", choices=SHARDS, default="seeds", help="what the processes that torchrun starts divide")
     t.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
 
     e = commands.add_parser(
         "evaluate",
         help="adapt stored runs to unseen tasks; print a table, draw figures",
         description="Adapt each run to unseen tasks and print the mean squared error on the support points and on\n"
-        "unseen query points of each task: mean ± half of the 95 % interval [median over tasks and seeds].\n"
+        "unseen query points of each task: mean ± half-width of the 95 % interval [median over tasks and seeds].\n"
         "Intervals are over seeds, or over tasks where a run has a single seed.",
         **formats,
     )
@@ -109,9 +111,9 @@ def parser() -> argparse.ArgumentParser:
     e.add_argument("--steps", type=int, default=10, help="adaptation steps (default 10)")
     e.add_argument("--tasks", type=int, default=1000, help="unseen tasks (default 1000)")
     e.add_argument("--alpha", type=float, help="learning rate of the adaptation (default: the run's own alpha)")
-    e.add_argument("--optimizer", choices=OPTIMIZERS, default="sgd", help="how to adapt (default sgd)")
+    e.add_argument("--optimizer", choices=OPTIMIZERS, default="sgd", help="optimiser of the adaptation (default sgd)")
     e.add_argument("--half-axis", action="store_true", help="draw support points from the right half of the axis only")
-    e.add_argument("--figures", type=Path, metavar="DIR", help="also draw the three figures into this folder")
+    e.add_argument("--figures", type=Path, metavar="DIR", help="also save the three figures in this folder")
     e.add_argument("--json", action="store_true", help="print JSON instead of the table")
 
     c = commands.add_parser(
@@ -123,25 +125,26 @@ def parser() -> argparse.ArgumentParser:
     )
     c.add_argument("exercise", nargs="?", metavar="NAME", help="such as meta_gradient")
     c.add_argument("function", nargs="?", metavar="FILE:FUNCTION", help="such as answers.py:my_meta_gradient")
-    c.add_argument("--seed", type=int, metavar="X", help="repeat the cases of an earlier run")
+    c.add_argument("--seed", type=int, metavar="X", help="seed of the test cases, to repeat an earlier check")
 
     width = max(map(len, PROBLEMS))
     v = commands.add_parser(
         "verify",
         help="verify somebody's implementation of MAML's meta-gradient",
         description="Verify an implementation of MAML's meta-gradient: is it right, and if not, which mistake is it?\n"
-        "FUNCTION(theta, batch, alpha, steps) returns the gradient, like theta, of the mean over tasks of the\n"
-        "query loss after that many inner steps of gradient descent on each task's support loss. theta is a dict\n"
-        "W1 [in, out], b1, W2, …; batch has x_support [tasks, points, in], y_support, x_query, y_query.",
+        "FUNCTION(theta, batch, alpha, steps) returns the gradient with respect to theta, in the form of theta,\n"
+        "of the mean over tasks of the query loss after `steps` steps of gradient descent with learning rate alpha\n"
+        "on each task's support loss. theta is a dict W1 [in, out], b1, W2, …; batch has x_support\n"
+        "[tasks, points, in], y_support, x_query, y_query.",
         epilog="problems:\n"
         + "".join(f"  {name:{width}}  {p.network}; {p.loss_in_words}\n" for name, p in PROBLEMS.items())
-        + "For other languages, l2l/data/golden.json holds cases and their gradients; --answers checks a file of them.",
+        + "For other languages, l2l/data/golden.json holds test cases and their gradients; --answers checks yours.",
         **formats,
     )
     v.add_argument("function", nargs="?", metavar="MODULE:FUNCTION", help="or FILE.py:FUNCTION")
     v.add_argument("--problem", choices=PROBLEMS, default="relu", help="network and loss (default relu)")
-    v.add_argument("--arrays", choices=GIVEN, help="what theta and batch are made of (default: torch, or else numpy)")
-    v.add_argument("--seed", type=int, metavar="X", help="repeat the cases of an earlier run")
+    v.add_argument("--arrays", choices=GIVEN, help="arrays in theta and batch (default: torch; numpy if that fails)")
+    v.add_argument("--seed", type=int, metavar="X", help="seed of the test cases, to repeat an earlier check")
     v.add_argument(
         "--answers", type=Path, metavar="FILE", help="JSON of gradients of the golden cases, {problem: [gradient, …]}"
     )
@@ -149,7 +152,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def there(stream: TextIO | None) -> bool:
-    """Say whether a standard stream can be written to: others may have closed it, or begun us without."""
+    """Return whether a standard stream can be written to: it may be closed, or missing from the start."""
     return stream is not None and not getattr(stream, "closed", False)
 
 
@@ -210,7 +213,10 @@ def run_evaluate(args: argparse.Namespace) -> None:
         say(json.dumps({"settings": settings, "runs": summaries}, indent=2, allow_nan=False))
     else:
         say(table(summaries, shown))
-        say(f"mean squared error, mean ± 95 % interval [median]; {args.tasks:,} unseen tasks, {args.shots} shots")
+        say(
+            "mean squared error: mean ± half-width of the 95 % interval [median]; "
+            f"{args.tasks:,} unseen tasks, {args.shots} shots"
+        )
     if args.figures:
         for path in draw_figures(args.figures, first, results, args.alpha):
             note(f"drew {path}")
@@ -231,7 +237,9 @@ def run_check(args: argparse.Namespace) -> int:
 
 def run_verify(args: argparse.Namespace) -> int:
     if (args.function is None) == (args.answers is None):
-        raise ValueError("verify needs a function, such as my_package.maml:meta_gradient, or --answers FILE")
+        raise ValueError(
+            "verify needs either a function, such as my_package.maml:meta_gradient, or --answers FILE, and not both"
+        )
     if args.answers:
         return verdict(lambda: verify_answers(args.answers))
     function = from_file(args.function)
@@ -239,7 +247,7 @@ def run_verify(args: argparse.Namespace) -> int:
 
 
 def verdict(checked: Callable[[], None]) -> int:
-    """Print what a check says; return the exit status."""
+    """Run a check, print its verdict if it fails, and return the exit status."""
     try:
         checked()
     except Failed as failure:
@@ -258,17 +266,17 @@ COMMANDS: dict[str, Callable] = {
 
 def main(argv: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper) and there(sys.stdout):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without ± is no reason to fail
+        sys.stdout.reconfigure(errors="replace")  # a terminal that can't show ± must not be an error
     args = parser().parse_args(argv)
     try:
         status = COMMANDS[args.command](args) or 0
         if there(sys.stdout):
-            sys.stdout.flush()  # what can't be written is told here, and not when Python ends
+            sys.stdout.flush()  # a failed write is reported here, not when Python exits
         return status
     except FloatingPointError as error:
         note(f"l2l: {error}")
         return DIVERGED
-    except BrokenPipeError:  # the reader of our output has seen enough
+    except BrokenPipeError:  # the process that read our output has closed the pipe
         sys.stdout = None
         return 0
     except (ValueError, TypeError, OSError, RuntimeError, MemoryError, OverflowError) as error:

@@ -23,11 +23,11 @@ LOSSES: dict[str, OutputLoss] = {"mse": squared_error, "cross_entropy": cross_en
 
 
 Part = Method | Network | MLP | Optimizer | OutputLoss
-"""What may be of one's own."""
+"""The kinds of part that a user can supply."""
 
 
 class Parts(NamedTuple):
-    """What a config's names stand for."""
+    """The objects that a config's names refer to."""
 
     method: Method
     network: MLP | Network
@@ -47,7 +47,7 @@ class TrainConfig:
     method: str | Method = "maml"
     """"maml", "fomaml" or "pretrain"; or a `Method` of one's own."""
     iterations: int = 15_000
-    """Outer updates, enough to see every effect in seconds. The paper's released code makes 70,000."""
+    """Outer updates. The default takes seconds and shows every effect; the paper's released code makes 70,000."""
     tasks: int = 25
     """Tasks in each meta-batch, as in the paper's released code."""
     shots: int = 10
@@ -72,7 +72,7 @@ class TrainConfig:
     seeds: tuple[int, ...] = (0,)
     """One replica for each seed. A seed fixes the initialisation and the stream of tasks, for any method."""
     log_every: int = 250
-    """Iterations between two entries of the history. Every quantity is logged at the first and last iteration too."""
+    """Iterations between two entries of the history, which also has one before the first and after the last update."""
     checkpoint_at: tuple[int, ...] = ()
     """Iterations after which the parameters are kept; 0 is the initialisation."""
     dtype: str = "float32"
@@ -116,7 +116,7 @@ class TrainConfig:
         put("checkpoint_at", tuple(sorted(set(self.checkpoint_at))))
         self._check_network()
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds must be distinct and at least one, got {self.seeds}")
+            raise ValueError(f"seeds must be distinct and there must be at least one, got {self.seeds}")
         if max(self.seeds) >= 2**32:
             raise ValueError(f"seeds must be below 2**32, got {max(self.seeds)}")
         if self.checkpoint_at and max(self.checkpoint_at) > self.iterations:
@@ -127,7 +127,8 @@ class TrainConfig:
             MLP(self.sizes)
         elif not isinstance(self.network, MLP | Network):
             raise TypeError(
-                f"network must be an MLP or a Network, got {_shown(self.network)}; from_module makes one of a module"
+                f"network must be an MLP or a Network, got {_shown(self.network)}; from_module makes a Network from "
+                "a module"
             )
         elif self.sizes != type(self).sizes:
             raise ValueError(f"sizes must be left out where a network is given, got {self.sizes}")
@@ -146,10 +147,10 @@ class TrainConfig:
         return Parts(method, network, loss, optimizer)
 
     def initial_parameters(self, seed: int) -> Params:
-        """Draw a seed's first meta-parameters: the network's own, and what the method adds.
+        """Return the initial meta-parameters of a seed: the network's parameters, and what the method adds to them.
 
         Raises:
-            TypeError: they are not tensors of this config's dtype.
+            TypeError: the initial meta-parameters are not all tensors of this config's dtype.
         """
         method, network, *_ = self.parts
         params = network.init(torch.Generator().manual_seed(seed), DTYPES[self.dtype])
@@ -157,7 +158,7 @@ class TrainConfig:
         for name, p in theta.items():
             if not isinstance(p, Tensor) or p.dtype != DTYPES[self.dtype]:
                 raise TypeError(
-                    f"first parameters must be tensors of {self.dtype}, got {name}: {getattr(p, 'dtype', p)}"
+                    f"initial parameters must be tensors of {self.dtype}, got {name}: {getattr(p, 'dtype', p)}"
                 )
         return theta
 
@@ -170,14 +171,14 @@ class TrainConfig:
 
 
 def _shown(value: object) -> str:
-    """A value in an error's line: of an object whose own words take several, its class."""
+    """Return how an error message shows a value: by its repr, or by its class if the repr has several lines."""
     return repr(value) if "\n" not in repr(value) else f"an object of class {type(value).__name__}"
 
 
 def _takes_two(function: Callable) -> bool:
     try:
         signature(function).bind(None, None)
-    except ValueError:  # a built-in one, which doesn't say
+    except ValueError:  # a built-in function without a signature
         return True
     except TypeError:
         return False
@@ -185,7 +186,7 @@ def _takes_two(function: Callable) -> bool:
 
 
 def part_name(part: str | Part) -> str:
-    """Return what a run file calls a part: a function by the name that it was defined with."""
+    """Return the name of a part in a run file; that of a function is the one in its definition."""
     if isinstance(part, str):
         return part
     return getattr(part, "name", "") or getattr(part, "__name__", type(part).__name__)

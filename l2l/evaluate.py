@@ -1,4 +1,4 @@
-"""Meta-test: adapt to unseen tasks, and record the error after every step on both sets."""
+"""Meta-test: adapt to unseen tasks, and record support and query error after every step."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -38,17 +38,18 @@ def adaptation_curve(
         support[k, i] = L(θ_i^(k); support_i)
         query[k, i]   = L(θ_i^(k); query_i)          k = 0 … steps
 
-    No autograd graph is kept. `Run.adaptation_curve` does this with what a run was trained with.
+    No autograd graph is kept. `Run.adaptation_curve` does the same for a run, with the method, network and loss that it
+    was trained with.
 
     Args:
-        theta: initialisation; the method's meta-parameters.
+        theta: initialisation: the meta-parameters of `method`.
         batch: T tasks.
         alpha: learning rate of the adaptation, as for `inner_loop`.
         steps: number of adaptation steps, ≥ 0.
-        optimizer: "sgd", the method's own inner loop; or "adam", the book's inner loop with an Adam for each task in
-            place of gradient descent, for methods that share that loop.
-        loss: as for `adapt`, so with the network that it applies: `mse` is of the book's own.
-        method: whose inner loop adapts, by name or itself. The built-in ones share theirs.
+        optimizer: "sgd", the method's own inner loop; or "adam", the book's inner loop with Adam, initialised anew for
+            each task, in place of gradient descent, for methods that share that loop.
+        loss: function of (params, x, y), as for `adapt`; it applies the network, which for `mse` is the book's own.
+        method: the method whose inner loop adapts: a name, or a `Method`. The built-in methods share one inner loop.
 
     Returns:
         Curve of two [steps+1, T] tensors, in units of the loss; infinite where adaptation has diverged so far

@@ -1,7 +1,7 @@
 """MAML, first-order MAML and joint pre-training: each maps (theta, batch) to a meta-gradient.
 
-`inner_loop` and `adapt` are written for one task; `torch.func.vmap` makes them all tasks of a batch. `Method` says what
-any other method has to bring.
+`inner_loop` and `adapt` are written for one task; `torch.func.vmap` applies them to all tasks of a batch. `Method` is
+the interface of any other method.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from l2l.tasks import Batch, SineBatch, tensors_of
 
 Loss = Callable[[Params, Tensor, Tensor], Tensor]  # (params, x, y) -> scalar
 InnerLoop = Callable[..., Iterator[Params]]  # (theta, x, y, *, alpha, steps, loss) -> θ^(0), …, θ^(K)
-Rate = float | Sequence[float] | np.ndarray | Tensor  # of every inner step, or of each
+Rate = float | Sequence[float] | np.ndarray | Tensor  # one for all inner steps, or one for each
 
 
 class MetaGrad(NamedTuple):
@@ -44,9 +44,9 @@ def inner_loop(
         theta: initialisation.
         x, y: support points of one task, [n, …] each.
         alpha: inner learning rate, finite and ≥ 0. A sequence or a tensor [rates] gives one for each step, the last of
-            which holds for further steps; a tensor may be differentiated by.
+            which holds for further steps; the iterates are differentiable with respect to a tensor.
         steps: number of inner steps, ≥ 0.
-        loss: function of (params, x, y) that gives a scalar.
+        loss: function of (params, x, y) that returns a scalar.
         first_order: leave the second-order term out.
 
     Yields:
@@ -84,7 +84,7 @@ def adapt(
 
     Args:
         theta, x, y, alpha, steps, loss: as for `inner_loop`.
-        inner_loop: another method's, in its place.
+        inner_loop: the inner loop to use; by default the book's own.
 
     Returns:
         phi, the adapted parameters.
@@ -112,7 +112,7 @@ def maml(
           = mean_i (I - αH_0)(I - αH_1)…(I - αH_{K-1}) ∇L(θ_i^(K); query_i)
 
     with K = `steps` and H_k the Hessian of task i's support loss at θ_i^(k); line 10 of the book's listing.
-    Exact for any number of inner steps, and through any inner loop (the product is that of the book's own).
+    Exact for any number of inner steps and for any inner loop (the product above holds for the book's own).
 
     Args:
         theta: initialisation.
@@ -155,7 +155,7 @@ def fomaml(
         g = mean_i ∇L(θ_i^(K); query_i)
 
     Args, Returns, Raises: as for `maml`. The loss is the same; only the gradient differs. An inner loop of
-        another method takes `first_order`, and leaves the second-order term out where it is true.
+        another method must accept `first_order`, and leave out the second-order term if it is true.
 
     Source: Finn et al. (2017), section 5.2; named by Nichol et al. (2018).
     """
@@ -168,8 +168,8 @@ def pretrain(theta: Params, batch: Batch | SineBatch, *, alpha: Rate, steps: int
 
         g = ∇_θ mean_i L(θ; support_i ∪ query_i)
 
-    It never adapts: `alpha` and `steps` are checked and otherwise unused. It sees the points that
-    `maml` sees, no more and no fewer.
+    Pre-training never adapts: `alpha` and `steps` are checked and otherwise unused. The points are those
+    that `maml` uses, no more and no fewer.
 
     Args, Returns, Raises: as for `maml`; the loss is that of θ itself.
 
@@ -186,18 +186,19 @@ def pretrain(theta: Params, batch: Batch | SineBatch, *, alpha: Rate, steps: int
 def checkpointed_maml(
     theta: Params, batch: Batch | SineBatch, *, alpha: Rate, steps: int, loss: Loss = mse, at_once: int = 100
 ) -> MetaGrad:
-    """`maml` in memory that hardly grows with the number of inner steps or tasks, in more time: gradient checkpointing.
+    """`maml` by gradient checkpointing: memory hardly grows with the number of inner steps or tasks, at a cost in time.
 
-    Line 10's product is taken factor by factor, from the last step to the first, and only one step's graph is ever
-    there. The parameters at which a step began are computed again: those in the middle of the steps that are left, then
-    in the middle of each half, and so on. So some log₂ K iterates are kept at a time, and K log₂ K / 2 steps repeated.
+    Line 10's product is evaluated factor by factor, from the last step to the first, and only one step's graph is in
+    memory at a time. The parameters at the start of each step are recomputed by recursive bisection: first those at the
+    middle step, then those in the middle of each half, and so on. About log₂ K iterates are therefore kept at a time,
+    and about (K log₂ K)/2 steps are repeated.
 
     Args:
         theta, batch, alpha, steps, loss: as for `maml`, with the book's own inner loop.
-        at_once: tasks that are adapted together, ≥ 1; fewer take less memory, and longer.
+        at_once: number of tasks adapted together, ≥ 1; fewer need less memory and more time.
 
     Returns:
-        MetaGrad: as that of `maml`, but for rounding.
+        MetaGrad: that of `maml`, up to rounding.
 
     Raises:
         TypeError, ValueError, RuntimeError: as `maml` does.
@@ -234,23 +235,24 @@ def checkpointed_maml(
 
 @dataclass(frozen=True)
 class Method:
-    """What makes a method: three pure functions. Called, it gives its meta-gradient.
+    """A method: a name and three pure functions. Calling it returns its meta-gradient.
 
-    A method of one's own takes as little as differs from MAML: `Method("anil", partial(maml, inner_loop=head), head)`
-    adapts otherwise, and differentiates through that.
+    Your own method need state only what differs from MAML: `Method("anil", partial(maml, inner_loop=head), head)`
+    adapts by the inner loop `head`, and differentiates through that loop.
     """
 
     name: str
-    """What a run file calls it."""
+    """Its name in a run file."""
     meta_gradient: Callable[..., MetaGrad]
     """`(theta, batch, *, alpha, steps, loss) -> MetaGrad`, with a gradient for each meta-parameter. In training `alpha`
-    is a tensor, without axes or [rates], so that another value needs no other compiled code."""
+    is a tensor, zero-dimensional or [rates], so that a new value needs no recompilation; a method that can't be
+    recorded with a tensor gets the config's numbers."""
     inner_loop: InnerLoop = inner_loop
-    """`(theta, x, y, *, alpha, steps, loss) -> iterator` over what `loss` takes, after 0, 1, …, `steps` steps on one
-    task. Meta-test uses it, and so does whoever else adapts."""
+    """`(theta, x, y, *, alpha, steps, loss) -> iterator` over the parameters that `loss` takes, after 0, 1, …,
+    `steps` steps on one task. Meta-test uses it, as does all other code that adapts."""
     init: Callable[[Params, Rate], Params] = lambda params, alpha: params
-    """`(params, alpha) -> theta`: from first parameters of the network to first meta-parameters, any dict of tensors of
-    one dtype. `alpha` is the config's: a number, or a tuple with one for each step."""
+    """`(params, alpha) -> theta`: from the network's initial parameters to initial meta-parameters, any dict of tensors
+    of one dtype. `alpha` is the config's: a number, or a tuple with one for each step."""
 
     def __call__(
         self, theta: Params, batch: Batch | SineBatch, *, alpha: Rate, steps: int, loss: Loss = mse
@@ -269,15 +271,16 @@ def initial_gradient_norm(
     Args:
         theta: initialisation, not adapted.
         batch: T tasks, of which the support points are used.
-        loss, inner_loop: as for `adapt`; the inner loop says what θ^(0) is.
+        loss, inner_loop: as for `adapt`; θ^(0) is the first iterate of the inner loop.
 
     Returns:
-        [T], in units of the loss for each unit of parameter. No graph is kept.
+        The norms, [T], in units of the loss per unit of parameter. No autograd graph is kept.
 
     Raises:
         TypeError, ValueError, RuntimeError: as `maml` does.
 
-    Source: the sensitivity of which Finn et al. (2017) speak in section 1; it equals ‖θ^(0) - θ^(1)‖/α.
+    Source: the sensitivity that Finn et al. (2017) describe in section 1; in the book's inner loop the norm equals
+    ‖θ^(0) - θ^(1)‖/α.
     """
     check_batch(theta, batch)
 
@@ -300,7 +303,7 @@ def check_batch(theta: Params, batch: Batch | SineBatch) -> None:
         x, y = getattr(batch, f"x_{part}"), getattr(batch, f"y_{part}")
         if min(x.ndim, y.ndim) < 2 or y.shape[:2] != x.shape[:2] or len(x) != len(batch.x_support) or x.numel() == 0:
             shapes = {field: tuple(getattr(batch, field).shape) for field in Batch._fields}
-            raise ValueError(f"batch must hold T ≥ 1 tasks of shape [T, points, …], got {shapes}")
+            raise ValueError(f"batch must hold tensors [T, points, …] with one T ≥ 1, and as many x as y, got {shapes}")
         for name, p in theta.items():
             if x.dtype != p.dtype or y.dtype not in (p.dtype, torch.int64):
                 raise TypeError(
@@ -311,4 +314,4 @@ def check_batch(theta: Params, batch: Batch | SineBatch) -> None:
 
 def _need_gradients() -> None:
     if torch.is_inference_mode_enabled():
-        raise RuntimeError("gradients are needed here, and torch.inference_mode() makes none: use torch.no_grad()")
+        raise RuntimeError("gradients are needed here, but torch.inference_mode() disables them: use torch.no_grad()")

@@ -8,34 +8,35 @@ from torch.func import functional_call
 
 from l2l.net import Network, Params
 
-BATCH_NORM = {"batch": "the statistics of the points it is given", "frozen": "those that it holds, which never change"}
+BATCH_NORM = {"batch": "by the statistics of the points in each call", "frozen": "by its stored, fixed statistics"}
 
 
 def from_module(make: Callable[[], nn.Module], *, batch_norm: str | None = None) -> Network:
-    """Make a `Network` of a module: its parameters under their own names, `functional_call` to apply it.
+    """Make a `Network` from a module: its parameters keep their names, and `functional_call` applies the module.
 
-    A network here is a function of parameters and inputs alone. So a module that keeps something between calls, or
-    draws random numbers, has to say what it means by that: buffers are constants; batch normalisation needs a mode.
+    A network here is a function of parameters and inputs alone, so a module may neither keep state between calls nor
+    draw random numbers: buffers are constants, batch normalisation needs a mode, and dropout must be off.
 
     Args:
-        make: makes the module, with fresh parameters each time: a class, or a function such as
-            `lambda: nn.Sequential(nn.Linear(1, 40), nn.Tanh(), nn.Linear(40, 1))`. Each seed makes its own.
+        make: class or function that takes no arguments and returns the module with fresh parameters at each call, such
+            as `lambda: nn.Sequential(nn.Linear(1, 40), nn.Tanh(), nn.Linear(40, 1))`. Each seed has its own parameters.
         batch_norm: for a module with batch normalisation, "batch" (each task's support or query set is normalised by
-            its own mean and variance, as in the code released with MAML) or "frozen" (by the running ones it holds).
+            its own mean and variance, as in the code released with MAML) or "frozen" (by the module's running mean and
+            variance).
 
     Returns:
-        Network, named as the module's class is; `dataclasses.replace` gives it another name.
+        Network, with the name of the module's class; `dataclasses.replace` gives it another name.
 
     Raises:
-        TypeError: `make` is a module, or gives none, or one whose parameters are lazy.
-        ValueError: batch normalisation without a mode, or a mode without it; dropout that is on.
+        TypeError: `make` is a module, does not return one, or returns one with lazy parameters.
+        ValueError: batch normalisation without a mode, a mode without batch normalisation, or dropout that is on.
 
     Source: `torch.func.functional_call`.
     """
     if isinstance(make, nn.Module):
         raise TypeError(
-            f"make must make a module each time it is called, got a module itself: give its class, or "
-            f"a function that makes a {type(make).__name__}"
+            f"make must be a function that returns a new module at each call, got a module itself: pass its class, or "
+            f"a function that returns a {type(make).__name__}"
         )
     module = _made(make, 0)
     normalised = [name for name, m in module.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
@@ -60,7 +61,7 @@ def from_module(make: Callable[[], nn.Module], *, batch_norm: str | None = None)
 
 
 def _made(make: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """Call `make` with torch's own generator at this seed; leave that generator as it was."""
+    """Call `make` with torch's global generator seeded by `seed`; restore that generator afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = make()
@@ -73,7 +74,7 @@ def _made(make: Callable[[], nn.Module], seed: int) -> nn.Module:
 
 
 def _set_mode(module: nn.Module, batch_norm: str | None) -> None:
-    """Have the module keep nothing between calls; raise where it would draw random numbers."""
+    """Make the module stateless; raise if it would draw random numbers."""
     for name, part in module.named_modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             if batch_norm == "batch":
@@ -82,4 +83,6 @@ def _set_mode(module: nn.Module, batch_norm: str | None) -> None:
             else:
                 part.eval()
         elif isinstance(part, nn.modules.dropout._DropoutNd) and part.training and part.p > 0:
-            raise ValueError(f"{name} draws random numbers at each call: make the module with dropout 0, or in eval()")
+            raise ValueError(
+                f"{name} draws random numbers at each call: set its dropout probability to 0, or put it in eval() mode"
+            )

@@ -60,20 +60,20 @@ def flatten(params: Params, axes: int = 0) -> Tensor:
 
     Args:
         params: a dict of tensors of one dtype, in any shapes.
-        axes: how many leading axes all of them share, such as one of replicas; these stay.
+        axes: number of leading axes, such as a replica axis, that all tensors share; these axes are kept.
 
     Returns:
-        [..., P], P the number of parameters (1,761 in the paper's network).
+        The vector, [..., P], with P the number of parameters (1,761 in the paper's network).
     """
     return torch.cat([p.flatten(axes) if p.ndim > axes else p[..., None] for p in params.values()], dim=-1)
 
 
 def unflatten(vector: Tensor, like: Params) -> Params:
-    """Undo `flatten`: parameters with the names and shapes of `like`, as views of the vector.
+    """Undo `flatten`: return parameters with the names and shapes of `like`, as views of the vector.
 
     Args:
-        vector: [..., P]; its leading axes stay.
-        like: parameters without them, whose values play no part.
+        vector: parameters as one vector, [..., P]; its leading axes are kept.
+        like: parameters without those leading axes, of which only the names and shapes are used.
 
     Raises:
         ValueError: the vector does not have as many entries as `like`.
@@ -97,8 +97,8 @@ def mlp(params: Params, x: Tensor, activation: Callable[[Tensor], Tensor] = torc
         Outputs [..., sizes[-1]].
 
     Raises:
-        ValueError: the parameters' names or shapes do not make a network (a leading replica axis does not), or
-            the last axis of `x` is not its input width.
+        ValueError: the parameters' names or shapes do not form a network (parameters with a leading replica axis do
+            not), or the last axis of `x` does not have the network's input width.
         TypeError: `x` and the parameters differ in dtype.
     """
     layers = sum(name.startswith("W") for name in params)
@@ -144,7 +144,7 @@ def mse(params: Params, x: Tensor, y: Tensor, activation: Callable[[Tensor], Ten
         A scalar, in squared units of y.
 
     Raises:
-        ValueError: `y` has another shape than the outputs (broadcasting would hide the mistake).
+        ValueError: `y` differs from the outputs in shape (broadcasting would hide the mistake).
         TypeError: dtypes differ.
 
     Source: Finn et al. (2017), equation 2, averaged over points.
@@ -156,7 +156,7 @@ def squared_error(outputs: Tensor, y: Tensor) -> Tensor:
     """Mean squared error, `mean (outputs - y)^2`, a scalar.
 
     Raises:
-        ValueError: `y` has another shape than the outputs (broadcasting would hide the mistake).
+        ValueError: `y` differs from the outputs in shape (broadcasting would hide the mistake).
         TypeError: dtypes differ.
     """
     if y.shape != outputs.shape:
@@ -170,13 +170,13 @@ def squared_error(outputs: Tensor, y: Tensor) -> Tensor:
 class Network:
     """Any network, as a pair of pure functions; `TrainConfig(network=…)` trains it.
 
-    `l2l.modules.from_module` makes one of a `torch.nn.Module`.
+    `l2l.modules.from_module` makes one from a `torch.nn.Module`.
     """
 
     name: str
-    """What a run file calls it."""
+    """Its name in a run file."""
     init: Callable[[torch.Generator, torch.dtype], Params]
-    """(generator, dtype) -> first parameters, a dict of tensors of that dtype. All randomness is the generator's."""
+    """(generator, dtype) -> initial parameters, a dict of tensors of that dtype. Only this generator is used."""
     apply: Callable[[Params, Tensor], Tensor]
     """(params, x [points, ...]) -> outputs [points, ...]."""
 
@@ -209,7 +209,7 @@ class MLP:
         one_of("activation", self.activation, ACTIVATIONS)
 
     def init(self, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Params:
-        """Draw first parameters, as `init_params` does."""
+        """Draw initial parameters, as `init_params` does."""
         return init_params(self.sizes, generator=generator, dtype=dtype, bias=self.bias)
 
     def apply(self, params: Params, x: Tensor) -> Tensor:

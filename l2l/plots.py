@@ -1,4 +1,4 @@
-"""Figures from arrays and an Axes, in the house style: one colour and one line style for each method."""
+"""Functions that draw arrays on given Axes, in the house style: one colour and one line style for each method."""
 
 import base64
 import io
@@ -66,7 +66,7 @@ ERROR_LABELS = {"mse": "mean squared {} error", "cross_entropy": "{} cross-entro
 BLACK, GREY, HAIRLINE = "black", "#b0b0b0", 0.8
 TITLE = {"fontsize": HOUSE_STYLE["axes.titlesize"], "fontweight": "normal", "color": BLACK}
 LEGEND = {"fontsize": HOUSE_STYLE["legend.fontsize"], "frameon": HOUSE_STYLE["legend.frameon"], "labelcolor": BLACK}
-"""For titles and legends in a figure of `house_figure`, which take what matplotlib is set to otherwise."""
+"""For titles and legends in a figure of `house_figure`, which would otherwise follow matplotlib's settings."""
 
 
 def use_style() -> None:
@@ -75,9 +75,10 @@ def use_style() -> None:
 
 
 def house_figure(columns: int = 1, size: tuple[float, float] = HOUSE_STYLE["figure.figsize"]) -> tuple[Figure, list]:
-    """Return a figure in the house style and its axes side by side, whatever matplotlib is set to, which stays so.
+    """Return a figure in the house style and its axes, side by side, without changing matplotlib's settings.
 
-    It belongs to no window and no backend, and may be drawn in any thread: matplotlib's settings belong to all of them.
+    The figure belongs to no window and no backend, so any thread may draw it; matplotlib's settings are shared by all
+    threads.
 
     Args:
         columns: number of axes, which share their y axis.
@@ -120,7 +121,7 @@ def _place(method: str, ax: Axes) -> int:
 
 
 def plot_mean(x: ArrayLike, values: ArrayLike, ax: Axes, *, method: str) -> None:
-    """Draw a mean and, from two values on, its 95 % interval as a band.
+    """Draw a mean and, if there are two values or more, its 95 % interval as a band.
 
     Args:
         x: [N].
@@ -157,13 +158,13 @@ def plot_adaptation_curves(
 
     Args:
         curves: method → a `Curve`, or one of its errors, [steps+1, T] of T tasks or [steps+1, R, T] of R replicas.
-            Intervals are over replicas, whose tasks are the same; over tasks where there is one replica.
+            Intervals are over replicas, whose tasks are the same, or over tasks if there is only one replica.
         ax: where to draw; its error axis becomes logarithmic.
         error: "query" or "support": which error is drawn, and named on the axis.
-        loss: what the error is, for the axis: "mse", "cross_entropy", or any other name.
+        loss: name of the loss, for the label of the error axis: "mse", "cross_entropy", or any other name.
 
     Raises:
-        TypeError, ValueError: something else than such arrays, or another error.
+        TypeError, ValueError: `curves` holds anything else, `loss` is not a string, or `error` is neither name.
     """
     if not isinstance(curves, Mapping):
         raise TypeError(f"curves must map methods to curves, such as {{'maml': curve}}, got a {type(curves).__name__}")
@@ -187,7 +188,7 @@ def plot_adaptation_curves(
 
 
 def _errors(method: str, curve: ArrayLike | tuple, error: str) -> ArrayLike:
-    """Return one error of a curve, or the array that is one; a list of curves would be drawn with its axes mixed up."""
+    """Return one error of a curve, or the array itself; refuse a list, whose axes would be taken for others."""
     errors = getattr(curve, error, curve)
     if isinstance(errors, list | tuple) or np.ndim(errors) not in (2, 3):
         got = f"a {type(errors).__name__}" if isinstance(errors, list | tuple) else f"shape {np.shape(errors)}"
@@ -213,11 +214,12 @@ def plot_half_axis_fit(
     x: ArrayLike, y: ArrayLike, fits: Mapping[int, ArrayLike], support: tuple[ArrayLike, ArrayLike], ax: Axes,
     *, method: str,
 ) -> None:  # fmt: skip
-    """Draw one task, its support points, and the network after some numbers of adaptation steps.
+    """Draw one task, its support points, and the network after several numbers of adaptation steps.
 
     Args:
         x, y: the true function on a grid, [N] each.
-        fits: number of steps → the network's outputs on that grid, [N]; later steps are drawn stronger.
+        fits: number of steps → the network's outputs on that grid, [N]; the first is drawn paler,
+            and the lines go from dotted to solid.
         support: (x, y) of the support points, [n] each; the span that they cover is shaded.
         ax: where to draw.
         method: whose colour to use: a name in METHOD_STYLE, or any other.

@@ -33,7 +33,7 @@ def sines(run: Run) -> SineTasks:
     """Return a run's task family.
 
     Raises:
-        TypeError: it isn't one of sinusoids, which are what is drawn and measured here.
+        TypeError: the family is not `SineTasks`, the only one that is measured and drawn here.
     """
     if not isinstance(run.task_family, SineTasks):
         raise TypeError(f"task_family must be SineTasks here, got {run.task_family!r}")
@@ -141,7 +141,7 @@ def draw_figures(folder: Path, runs: Mapping[str, Run], results: Mapping[str, di
         rate = run.config.alpha if alpha is None else alpha
         plot_half_axis_fit(*half_axis_fit(run, 5, (0, 1, 10), rate), ax, method=method)
         ax.set_title(ax.get_title(), **TITLE)
-        ax.locator_params(axis="x", nbins=5)  # of which narrow axes have room
+        ax.locator_params(axis="x", nbins=5)  # as many as narrow axes have room for
     fits.legend(*neutral_legend(axes[0]), loc="outside lower center", ncols=3, **LEGEND)
     paths = []
     for name, figure in (("gradient-norms", norms), ("adaptation-curves", errors), ("half-axis-fit", fits)):

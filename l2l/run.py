@@ -1,4 +1,4 @@
-"""What training gives: `Run`, and the file that holds it."""
+"""The result of training: `Run`, and the file that stores it."""
 
 import hashlib
 import json
@@ -37,7 +37,7 @@ class Run:
     """The result of training: R replicas, one for each seed, side by side."""
 
     config: TrainConfig
-    """What was asked for."""
+    """The settings of the run."""
     theta: Params
     """Parameters after the last iteration, [R, ...]."""
     history: dict[str, Tensor]
@@ -48,10 +48,10 @@ class Run:
     task_family: TaskFamily = field(default_factory=SineTasks)
     """The distribution of tasks it was trained on."""
     iteration: int = -1
-    """Outer updates made; fewer than `config.iterations` if training was cut short. -1 stands for all, and becomes
-    their number."""
+    """Outer updates made; fewer than `config.iterations` if training was cut short. -1 means all of them, and
+    is replaced by `config.iterations`."""
     engine: str | None = None
-    """Which engine made the last of them, "native", "compiled", "recorded" or "called"; None if that isn't known."""
+    """The engine that made the last updates: "native", "compiled", "recorded" or "called"; None if unknown."""
 
     def __post_init__(self):
         if self.iteration == -1:
@@ -64,7 +64,7 @@ class Run:
             IndexError: there is no such replica.
         """
         if not -len(self.config.seeds) <= r < len(self.config.seeds):
-            raise IndexError(f"replica must be one of {len(self.config.seeds)}, got {r}")
+            raise IndexError(f"r must be the index of one of {len(self.config.seeds)} replicas, got {r}")
         return {name: p[r] for name, p in self.theta.items()}
 
     def adaptation_curve(
@@ -95,6 +95,7 @@ class Run:
 
         Raises:
             OSError: `path` can't be written.
+            ValueError: a part of the run is a lambda, which has no name, or `path` is not valid Unicode.
         """
         write_run(path, self)
 
@@ -112,28 +113,29 @@ class Run:
         """Read a run that `save` or `train` wrote. No code in the file is ever executed.
 
         Args:
-            path: the file. It holds the names of what it was trained with; what doesn't come with l2l is passed.
+            path: the file. It stores only the names of the parts that the run was trained with; pass those that do not
+                come with l2l.
             method: a method of one's own.
-            network: a `Network`; an `MLP` is in the file.
+            network: a `Network`; the settings of an `MLP` are in the file.
             loss: a loss of one's own.
             optimizer: an outer optimiser of one's own.
             task_family: a family other than SineTasks.
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: the file is truncated, corrupt, or not a run of this package; or something it was trained with
-                isn't known here and wasn't passed, or is another than what was passed.
+            ValueError: the file is truncated, corrupt, or not a run of this package; or one of its parts is neither
+                built in nor passed, or has another name than the one that was passed.
         """
         parts: dict[str, Part | None] = {"method": method, "network": network, "loss": loss, "optimizer": optimizer}
         return read_run(path, parts, task_family)[0]
 
     @classmethod
     def stored(cls, name: str, **parts: Any) -> "Run":
-        """Read a run that comes with the package, such as "paper-maml"; `make paper` trains them again.
+        """Read a run that comes with the package, such as "paper-maml"; `make paper` trains all of these runs again.
 
         Args:
-            name: of the run.
-            parts: what it was trained with and does not come with l2l, as for `load`.
+            name: name of the run.
+            parts: the parts of the run that do not come with l2l, as for `load`.
 
         Raises:
             ValueError: no run of this name comes with the package, or as for `load`.
@@ -182,7 +184,7 @@ def check_names(config: TrainConfig) -> None:
     """Raise if a part has no name by which a run file could tell it from another."""
     for kind, name in config.described().items():
         if name == "<lambda>":
-            raise ValueError(f"{kind} must have a name, by which a run file knows it: define it with def, not lambda")
+            raise ValueError(f"{kind} must have a name, which a run file stores: define it with def, not lambda")
 
 
 def read_run(
@@ -208,7 +210,7 @@ def read_run(
 
 
 def _translated(tensors: dict[str, Tensor], about: dict) -> tuple[dict[str, Tensor], dict]:
-    """Bring a file of the format before into today's."""
+    """Convert the contents of a file in the previous format to the current one."""
     config = about["config"]
     if (activation := config.pop("activation", "relu")) != "relu":
         config["network"] = {"sizes": config.pop("sizes"), "activation": activation}
@@ -230,7 +232,7 @@ def _run_from(
         found = {name: tensors[f"{prefix}.{name}"] for name in template}
         for name, p in template.items():
             if (got := list(found[name].shape)) != (expected := [len(config.seeds), *p.shape]):
-                raise ValueError(f"{prefix}.{name} must have the shape of its network's, {expected}, got {got}")
+                raise ValueError(f"{prefix}.{name} must have shape {expected}, as in its network, got {got}")
         return found
 
     def part(prefix: str) -> dict[str, Tensor]:
@@ -243,7 +245,7 @@ def _run_from(
 
 
 def _config_from(about: dict, parts: Mapping[str, Part | None]) -> TrainConfig:
-    """Return the config that was described so, with the parts that this package doesn't know."""
+    """Return the config of a description, with the parts that were passed because they are not built in."""
     known: dict[str, Collection[str]] = {"method": METHODS, "loss": LOSSES, "optimizer": OPTIMIZERS, "network": ()}
     found: dict[str, str | Part | None] = {}
     for kind, names in known.items():
@@ -279,7 +281,7 @@ def described(family: TaskFamily) -> dict:
 
 
 def plain(about: dict) -> dict:
-    """Return what a description is once it has been written and read."""
+    """Return a description as it is after being written to a file and read back."""
     return json.loads(json.dumps(about, default=repr))
 
 
@@ -292,10 +294,12 @@ def _version(package: str) -> str:
 
 @contextmanager
 def only_writer(path: str | os.PathLike) -> Iterator[Path]:
-    """Keep other trainings from writing to `path` meanwhile; give it as it stays when the working folder changes.
+    """Lock `path` against other training processes within the block; yield it as an absolute path.
+
+    The absolute path stays valid when the working folder changes.
 
     Raises:
-        ValueError, OSError: it can't be written, or one of them is at it.
+        ValueError, OSError: `path` can't be written, or another training process is writing to it.
     """
     path = check_writable(path)
     lock = FileLock(path.with_name(f".{path.name}.lock"))
@@ -311,7 +315,7 @@ def only_writer(path: str | os.PathLike) -> Iterator[Path]:
 def _take(lock: FileLock, path: Path) -> None:
     try:
         lock.acquire(timeout=0)
-        while not Path(lock.lock_file).exists():  # a training that ended just now has removed what we locked
+        while not Path(lock.lock_file).exists():  # a process that ended just now has removed the file that we locked
             lock.release()
             lock.acquire(timeout=0)
     except Timeout:
@@ -319,7 +323,7 @@ def _take(lock: FileLock, path: Path) -> None:
 
 
 def check_writable(path: str | os.PathLike, name: str = "out") -> Path:
-    """Return `path` without links; make its folder if need be.
+    """Return `path` with links resolved; create its folder if necessary.
 
     Raises:
         ValueError, OSError: no file can be made there.
@@ -337,10 +341,10 @@ def check_writable(path: str | os.PathLike, name: str = "out") -> Path:
 
 
 def _path_and_temporary(path: str | os.PathLike) -> tuple[Path, Path]:
-    path = Path(os.path.realpath(path))  # through links, not over them
+    path = Path(os.path.realpath(path))  # write to what a link points to, rather than replace the link
     try:
         str(path).encode()
-    except UnicodeEncodeError:  # such a file could be written, and not be read
+    except UnicodeEncodeError:  # such a file could be written but not read
         raise ValueError(f"a path must be valid Unicode, got {str(path)!r}") from None
     return path, path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")  # nobody else's
 

@@ -13,7 +13,7 @@ def confidence_interval(values: ArrayLike, level: float = 0.95) -> tuple[Means, 
         mean ± t_{(1+level)/2, N-1} · s / sqrt(N)
 
     with s the sample standard deviation (divisor N-1) and t Student's quantile. Exact for normal values.
-    With heavy tails (a few diverging tasks) report the median beside it.
+    With heavy tails (a few diverging tasks) report the median as well.
 
     Args:
         values: [..., N] independent values, an array or a tensor on the CPU.
@@ -29,7 +29,7 @@ def confidence_interval(values: ArrayLike, level: float = 0.95) -> tuple[Means, 
     """
     values = np.asarray(values, dtype=np.float64)
     if values.ndim == 0 or values.shape[-1] < 2:
-        raise ValueError(f"values must hold at least two on the last axis, got shape {values.shape}")
+        raise ValueError(f"values must have at least two entries along the last axis, got shape {values.shape}")
     if not 0 < level < 1:
         raise ValueError(f"level must lie strictly between 0 and 1, got {level}")
     n = values.shape[-1]

@@ -1,4 +1,4 @@
-"""The task distribution: sinusoids with random amplitude and phase, and what is known of them in closed form."""
+"""The task distribution: sinusoids with random amplitude and phase, and what is known about them in closed form."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from l2l._validation import interval, rate, whole
 class Batch(NamedTuple):
     """A batch of T tasks, each with n support and Q query points, of any family.
 
-    Inputs have one dtype with the parameters; targets have it too, or are integers (labels of classes).
+    Inputs have the dtype of the parameters; targets have the same dtype, or are int64 (class labels).
     """
 
     x_support: Tensor  # [T, n, …], here [T, n, 1]
@@ -25,7 +25,7 @@ class Batch(NamedTuple):
 
 
 class SineBatch(NamedTuple):
-    """A `Batch` of sinusoids, with what is true of each."""
+    """A `Batch` of sinusoids, with the true amplitude and phase of each."""
 
     x_support: Tensor  # [T, n, 1]
     y_support: Tensor  # [T, n, 1]
@@ -39,7 +39,7 @@ class TaskFamily(Protocol):
     """A distribution of tasks, as `train` needs it: any object with this method will do.
 
     `sample` draws T tasks with n support and Q query points each, with no randomness but the generator's. A run file
-    names the family's class and, of a dataclass, the values of its fields.
+    stores the name of the family's class and, if it is a dataclass, the values of its fields.
     """
 
     def sample(
@@ -49,7 +49,7 @@ class TaskFamily(Protocol):
 
 
 def tensors_of(batch: Batch | SineBatch, origin: str = "batch") -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the points of a batch, or raise a TypeError unless it has them: `origin` says where it comes from."""
+    """Return the four tensors of a batch; raise a TypeError if one is missing. `origin` names it in the message."""
     found = {field: getattr(batch, field, None) for field in Batch._fields}
     wrong = [f"{field}: {type(x).__name__}" for field, x in found.items() if not isinstance(x, Tensor)]
     if wrong:
@@ -62,9 +62,9 @@ F = TypeVar("F", bound=Callable)
 
 
 def by_rows(sample: F) -> F:
-    """Say of a family's `sample` that tasks drawn in one call equal the same tasks drawn one at a time.
+    """Decorator: declare that a family's `sample` draws the same tasks in one call as one at a time.
 
-    Many meta-batches are then drawn at once, which is faster. A `sample` that replaces another has to say so itself.
+    Many meta-batches are then drawn at once, which is faster. A `sample` that overrides another must be decorated too.
     """
     sample.by_rows = True  # type: ignore[attr-defined]  # any function takes attributes
     return sample
@@ -72,7 +72,7 @@ def by_rows(sample: F) -> F:
 
 @dataclass(frozen=True)
 class SineTasks:
-    """Tasks `y = A sin(x + b)`, or with normal noise added, with A, b and x uniform on closed ranges.
+    """Tasks `y = A sin(x + b)`, plus normal noise if `noise` > 0, with A, b and x uniform on the ranges below.
 
     Raises:
         TypeError, ValueError: a range that is reversed, not finite, or not a pair of numbers; noise below 0.
@@ -170,12 +170,12 @@ class SineTasks:
         return sum(self.amplitude) / 2 * float(np.sinc(width / (2 * math.pi))) * torch.sin(x + middle)
 
     def joint_mse_floor(self) -> float:
-        """The least mean squared error that one function can have on the points of all tasks, here without noise::
+        """The least mean squared error that one function can have on the points of all tasks; without noise::
 
             E_x[Var(y|x)] = E[A²] (1 - sin(w)/w · c) / 2  -  (E[A] sin(w/2)/(w/2))² (1 - c) / 2
             c = E_x[cos 2(x + m)] = cos 2(x̄ + m) · sin(d)/d
 
-        m, w are the middle and width of the phase range, x̄, d those of the x range.
+        m, w are the middle and width of the phase range, x̄, d those of the x range. `noise`² is added.
 
         Returns:
             The floor in squared units of y; 3.0057 for the default ranges.

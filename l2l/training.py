@@ -1,4 +1,4 @@
-"""The outer loop: trains any method, a replica for each seed, on all cores, compiled where that is repaid."""
+"""The outer loop: trains any method, a replica for each seed, on all cores, compiled where that pays off."""
 
 import builtins
 import math
@@ -27,17 +27,17 @@ from l2l.run import Run, check_names, described, only_writer, plain, read_run, w
 from l2l.tasks import SineTasks, TaskFamily
 
 COMPILE_FROM = 5_000
-"""Iterations from which a run is compiled. The first time that takes 10 to 30 seconds, which repay themselves within
-this run or the next; a shorter run replays the recorded step. The number of seeds plays no part, so that a replica and
-its solo run are computed alike."""
+"""Number of iterations from which a run is compiled. Compiling takes 10 to 30 seconds the first time, which pays off
+within this run or the next; a shorter run replays the recorded step. The number of seeds plays no part, so that a
+replica is computed exactly as in a run of its seed alone."""
 BLOCK = 250
-"""Updates between two looks at progress, divergence and the clock."""
+"""Updates between two checks of progress, divergence and the time since the last save."""
 SHARDS = "seeds", "tasks"
 """What several processes may divide."""
 MADE = "theta", "history", "checkpoints", "iteration", "engine"
-"""Fields of a run that training makes."""
+"""Fields of a `Run` that training fills in."""
 SAVE_EVERY = 1.0
-"""Least time between two checkpoints on disk, in seconds."""
+"""Minimum time between two checkpoints on disk, in seconds."""
 
 
 def train(
@@ -58,38 +58,40 @@ def train(
         g = method(θ, batch).grads,    θ ← optimiser(θ, g, rate β)      for each batch
 
     For one seed all methods start from the same θ and see the same tasks in the same order. A replica
-    equals the run of its seed alone, bit for bit, whatever the number of workers and the entries of the history.
+    equals the run of its seed alone, bit for bit, for any number of workers and any `log_every`.
 
     Args:
         config: what to train, and how.
         task_family: where tasks come from; any `TaskFamily`.
-        progress: show a progress bar, in a terminal or a notebook. Or a function, to be called in place of it with
+        progress: whether to show a progress bar, in a terminal or a notebook; or a function that is called instead with
             the Run so far: before the first update, and again at least every BLOCK updates and at every entry of the
-            history. An exception that it raises stops training there: `out` is written, and `train` raises it too.
-        out: file for the run. Checkpoints go there too, at most one a second and one at the end, each
-            written atomically in place of the one before. While it trains, a file `.NAME.lock` beside it keeps others
-            from writing there too; after a SIGKILL it stays, and stops nobody.
-        resume: continue from `out` if it exists and has had no more iterations than `config` asks for. On the same
-            machine the result has the bits of an uninterrupted run.
-        overwrite: replace what `out` holds.
+            history. An exception raised by this function ends training: `out` is written, and `train` re-raises it.
+        out: file to which the run is written, and during training its checkpoints: at most one a second, and one at the
+            end, each atomically replacing the one before. Meanwhile a file `.NAME.lock` beside `out` keeps other
+            processes from writing there; after a SIGKILL the lock file remains, but blocks nobody.
+        resume: continue from `out`, if it exists; a file with more iterations than `config` asks for is refused. On the
+            same machine the result equals that of an uninterrupted run bit for bit.
+        overwrite: replace `out`, if it exists.
         device: "cpu" or "cuda".
-        compile: compile the step; by default, in runs of at least COMPILE_FROM iterations. The compiled code is kept.
-            Another alpha, beta, seed, number of iterations or `log_every` uses it again; another method, network,
-            loss or optimiser, other tasks, shots, query points or steps, and another dtype do not. A step whose tasks
-            processes share is compiled in two halves, between which they exchange. Where the fastest
-            engine isn't available, a warning says why, once; with L2L_STRICT=1 in the environment it is an error.
-        workers: threads that advance replicas side by side; by default as many as there are cores and seeds.
-            A replica is advanced by one thread alone: at these sizes more are slower.
-        shard: what the processes divide that `torchrun` started, each of which calls this function: "seeds", with the
-            bits of one process; or "tasks", those of every meta-batch, with its result but for rounding, for a method
-            whose meta-gradient is a mean over tasks. The first of them writes `out` and shows progress.
+        compile: whether to compile the step; by default, in runs of at least COMPILE_FROM iterations. The compiled code
+            is kept on disk, and used again with another alpha, beta, seed, number of iterations or `log_every`; another
+            method, network, loss, optimiser or dtype, or another number of tasks, shots, query points or steps, has to
+            be compiled anew. With tasks divided among processes, the step is compiled in two halves, between which the
+            processes exchange meta-gradients. Where the fastest engine isn't available, a warning says why, once;
+            with L2L_STRICT=1 in the environment that is an error.
+        workers: number of threads that train replicas side by side; by default one for each core, and never more than
+            one for each seed. Each replica is trained by a single thread: at these sizes several are slower.
+        shard: what the processes that `torchrun` started, each of which calls this function, divide among them:
+            "seeds", with the result of a single process bit for bit; or "tasks", those of every meta-batch, with the
+            result of a single process up to rounding, for a method whose meta-gradient is a mean over tasks. The first
+            process writes `out` and shows progress.
 
     Returns:
         Run, with tensors on the CPU.
 
     Raises:
-        TypeError, ValueError: a bad setting, a method or family that doesn't do what it should, or the file in `out` is
-            no run of this config.
+        TypeError, ValueError: a bad setting, a part or family that doesn't do what it should, or a file in `out` that
+            is not a run of this config.
         OSError: `out` can't be written, is written by another training, or exists and neither `resume` nor `overwrite`
             is set (FileExistsError).
         FloatingPointError: the loss or a parameter became infinite or undefined; `out` keeps the state before.
@@ -156,7 +158,7 @@ def train(
 def _found(
     out: Path | None, config: TrainConfig, family: TaskFamily, resume: bool, overwrite: bool
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return what training begins with, fields of the run and the optimiser's state: those in `out`, or nothing."""
+    """Return the fields of the run and the optimiser's state that training begins with: from `out`, or empty."""
     run = Run(config, {}, {}, {}, family, 0)
     saved: dict[str, Tensor] = {}
     if out and out.exists():
@@ -168,7 +170,7 @@ def _found(
 
 
 class _Saver:
-    """The state that the file should hold, and when it last did; in the end it does, however training ends."""
+    """Writes the latest state to the file from time to time, and once more when training ends, however it ends."""
 
     def __init__(self, out: Path | None, run: Run, replicas: Sequence[Replica]):
         self._out, self.state, self._saved_at = out, (run, replicas), time.monotonic()
@@ -188,7 +190,7 @@ class _Saver:
 
 @contextmanager
 def _plain_modes(device: str | torch.device) -> Iterator[None]:
-    """Leave out what others may have set for this thread alone, and which the threads of the pool don't see."""
+    """Disable the default device and autocast that the caller may have set: the threads of the pool don't see them."""
     with torch.device("cpu"), torch.autocast(torch.device(device).type, enabled=False):
         yield
 
@@ -196,7 +198,8 @@ def _plain_modes(device: str | torch.device) -> Iterator[None]:
 def _with_engine(run: Run, engine: str) -> Run:
     if run.engine not in (None, engine):
         warnings.warn(
-            f"training was {run.engine} and goes on {engine}, so last bits differ from those of one training",
+            f"training began on the {run.engine} engine and continues on the {engine} engine, so the result may differ "
+            "in its last bits from that of an uninterrupted run",
             RuntimeWarning,
             stacklevel=3,
         )
@@ -204,7 +207,7 @@ def _with_engine(run: Run, engine: str) -> Run:
 
 
 def _blocks(config: TrainConfig, iteration: int) -> Iterator[Block]:
-    """Yield what is left to do, stopping wherever something is logged, kept or looked at."""
+    """Yield the blocks that remain, each ending where the run is logged, checkpointed or checked."""
     while iteration < config.iterations:
         multiples = ((iteration // every + 1) * every for every in (BLOCK, config.log_every))
         stop = min(config.iterations, *multiples, *(i for i in config.checkpoint_at if i > iteration))
@@ -213,7 +216,7 @@ def _blocks(config: TrainConfig, iteration: int) -> Iterator[Block]:
 
 
 def speaks(error: BaseException | None = None) -> bool:
-    """Whether this process is to say what happened: the first that torchrun started, or the first that is left."""
+    """Return whether this process prints: the first that torchrun started, or the first of those that remain."""
     if isinstance(error, RankLost):
         return error.first
     return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ["RANK"] == "0"
@@ -258,7 +261,7 @@ def _check_finite(advanced: list[Advanced], run: Run) -> None:
             + (
                 "; a smaller alpha or beta may help"
                 if run.iteration + i
-                else "; is every input finite, and a label left?"
+                else "; are all inputs finite, and is any label not ignored?"
             )
         )
 
@@ -267,7 +270,7 @@ def _resume(out: Path, config: TrainConfig, task_family: TaskFamily) -> tuple[Ru
     parts = {name: getattr(config, name) for name in ("method", "network", "loss", "optimizer")}
     run, saved = read_run(out, parts, task_family if type(task_family) is not SineTasks else None)
     then, now = (plain(c.described() | _flat(f)) for c, f in ((run.config, run.task_family), (config, task_family)))
-    for about in (then, now):  # more iterations are welcome, and what is kept of those to come
+    for about in (then, now):  # more iterations may be asked for, and checkpoints among those to come
         about["checkpoint_at"] = [i for i in about["checkpoint_at"] if i <= run.iteration]
     if run.iteration > config.iterations:
         raise ValueError(f"{out} can't be resumed: it has {run.iteration} iterations, more than {config.iterations}")
@@ -278,7 +281,9 @@ def _resume(out: Path, config: TrainConfig, task_family: TaskFamily) -> tuple[Ru
     due = [_is_due(i, config) for i in run.history["iteration"].tolist()]
     run = replace(run, history={name: values[due] for name, values in run.history.items()})
     if not saved and run.iteration < config.iterations:
-        raise ValueError(f"{out} can't be resumed: it holds no state of the optimiser, as train writes it")
+        raise ValueError(
+            f"{out} can't be resumed: it holds no state of the optimiser, which train writes and Run.save does not"
+        )
     return run, saved
 
 

@@ -40,16 +40,17 @@ def retrain(
     task_family: SineTasks = SineTasks(),  # noqa: B008 (frozen)
     **settings: Any,
 ) -> "Retrain":
-    """Train methods one after the other, from sliders, and see how well each has learnt to learn.
+    """Train methods one after the other, with settings from sliders, and show how well each adapts.
 
-    Both panels show the mean query error on the same unseen tasks: after as many steps as in training, against the
-    outer iteration; and after 0, 1, 2, … steps, at the end. The result before stays in pale, for comparison.
+    Both panels show the mean query error on the same unseen tasks: on the left after as many inner steps as in
+    training, against the outer iteration; on the right after 0, 1, 2, … steps from the trained parameters. The previous
+    result stays visible, in paler lines, for comparison.
 
     Args:
         methods: which to train, of "maml", "fomaml" and "pretrain".
-        iterations: outer updates of each, at first.
-        task_family: where tasks come from, at first.
-        settings: further fields of TrainConfig. Those with a control start there, the others stay.
+        iterations: initial number of outer updates of each method.
+        task_family: task family from which the controls start.
+        settings: further fields of TrainConfig. Those that have a control set its initial value; the others are fixed.
 
     Returns:
         Retrain, a widget.
@@ -68,7 +69,7 @@ class Trace:
     run: Run
     """The run so far."""
     iterations: list[int] = field(default_factory=list)
-    """When the error was measured."""
+    """Iterations at which the error was measured."""
     errors: list[float] = field(default_factory=list)
     """Mean query error after `config.steps` steps, at each of these."""
     curve: np.ndarray | None = None
@@ -80,21 +81,21 @@ class Stopped(Exception):
 
 
 class Retrain(ipywidgets.VBox):
-    """The widget that `retrain` gives. Showing it trains nothing.
+    """The widget that `retrain` returns. Displaying it does not start training.
 
-    Until Train is pressed it shows the runs that come with the package, if there are some with its settings; a page
-    without a kernel keeps the picture.
+    Until Train is pressed, the widget shows stored runs that come with the package, if there are some with its
+    settings; a page without a kernel keeps that picture.
 
     Attributes:
         controls: name → slider or field: `alpha`, `steps`, `shots`, `amplitude`, `phase`, `iterations`, `seed`.
         train_button, stop_button: buttons.
-        thread: trains, from the first press of Train on.
+        thread: the thread that trains; None until Train is first pressed.
     """
 
     def __init__(self, methods: Sequence[str], task_family: SineTasks, settings: Mapping):
         self._methods, self._family, self._given = tuple(methods), task_family, dict(settings)
         if not self._methods or len(set(self._methods)) < len(self._methods):
-            raise ValueError(f"methods must be distinct and at least one, got {methods!r}")
+            raise ValueError(f"methods must be distinct and there must be at least one, got {methods!r}")
         start, *_ = (TrainConfig(**self._given, method=method) for method in self._methods)
         if len(start.seeds) > 1:
             raise ValueError(f"seeds must be one seed here, got {start.seeds}")
@@ -121,7 +122,7 @@ class Retrain(ipywidgets.VBox):
 
     @property
     def runs(self) -> dict[str, Run]:
-        """Method → Run of the last training, as `train` gives it; so far, or cut short, where it was stopped."""
+        """Method → Run of the last training, as `train` returns it; incomplete while it trains or if it was stopped."""
         return {method: trace.run for method, trace in self._now.items()}
 
     def settings(self) -> tuple[list[TrainConfig], SineTasks]:
@@ -189,7 +190,7 @@ class Retrain(ipywidgets.VBox):
             self._bar.value = done + run.iteration
             now = f"iteration {run.iteration:,} of {config.iterations:,}."
             if run.iteration == 0 and config.iterations >= COMPILE_FROM:
-                now = "compiling, for some 10 to 30 seconds; Stop takes effect after that."
+                now = "compiling, which takes 10 to 30 seconds the first time; Stop takes effect after that."
             self._say(f"{label}: {now}")
             if time.monotonic() - self._drawn_at >= REDRAW_EVERY:
                 self._draw(self._before, self._now)
@@ -208,8 +209,8 @@ class Retrain(ipywidgets.VBox):
 
     def _draw(self, before: Mapping[str, Trace], now: Mapping[str, Trace]) -> None:
         alt = (
-            "Two panels with a logarithmic axis of the query error, on the left against the outer iteration, on the "
-            f"right against adaptation steps at the end. {summary(now)}"
+            "Two panels with the query error on a logarithmic axis: on the left against the outer iteration, on the "
+            f"right, after training, against the number of adaptation steps. {summary(now)}"
         )
         source = png_source(panels(before, now), dpi=100)
         self._picture.value = f'<img alt="{html.escape(alt)}" src="{source}" style="max-width: 100%">'
@@ -226,7 +227,7 @@ class Retrain(ipywidgets.VBox):
 
 
 def summary(traces: Mapping[str, Trace]) -> str:
-    """Say in a sentence how well the methods that have ended adapt."""
+    """Return a sentence that says how well each method whose training has ended adapts."""
     ended = [(METHOD_STYLE[m]["label"], t.run, t.curve) for m, t in traces.items() if t.curve is not None]
     if not ended:
         return ""
@@ -239,7 +240,7 @@ def summary(traces: Mapping[str, Trace]) -> str:
 
 
 def panels(before: Mapping[str, Trace], now: Mapping[str, Trace]) -> Figure:
-    """Draw the two panels, the result before in pale."""
+    """Draw the two panels, with the previous result in paler lines."""
     figure, (left, right) = house_figure(2, (8, 3.8))
     for traces in filter(None, (before, now)):
         for method, trace in traces.items():
@@ -249,7 +250,7 @@ def panels(before: Mapping[str, Trace], now: Mapping[str, Trace]) -> Figure:
         if traces is before:
             for artist in (*left.lines, *right.lines, *right.collections):
                 artist.set(alpha=0.3 * (artist.get_alpha() or 1), label="_before")
-            left.plot([], [], color="#555555", alpha=0.3, label="the result before")
+            left.plot([], [], color="#555555", alpha=0.3, label="previous result")
     left.set(xlabel="outer iteration", ylabel="mean squared query error\nafter the inner steps")
     amplitudes = [sines(t.run).amplitude[1] for t in (*before.values(), *now.values())]
     worst = (2 * max(amplitudes)) ** 2  # of outputs from -A to A
@@ -261,7 +262,7 @@ def panels(before: Mapping[str, Trace], now: Mapping[str, Trace]) -> Figure:
 
 
 def stored_traces(configs: Sequence[TrainConfig], family: SineTasks) -> dict[str, Trace]:
-    """Return what stored runs show of these settings, up to as many iterations; {} if one was made with others."""
+    """Return the traces of stored runs with these settings, up to that many iterations; {} if a run has others."""
     traces: dict[str, Trace] = {}
     for config in configs:
         method = part_name(config.method)
@@ -283,16 +284,16 @@ def query_errors(run: Run, steps: int) -> np.ndarray:
 
 
 def _controls(start: TrainConfig, family: SineTasks) -> dict[str, ipywidgets.DOMWidget]:
-    """Return a control for each setting, which begins there; its range is wide enough to hold it."""
+    """Return a control for each setting, starting at its given value, with a range that includes the value."""
     amplitude, width = family.amplitude[1], (family.phase[1] - family.phase[0]) / math.pi
     if not isinstance(start.alpha, float):
-        raise TypeError(f"alpha must be one rate here, as its slider is, got {start.alpha}")
+        raise TypeError(f"alpha must be a single rate here, because it is set by a slider, got {start.alpha}")
     log_alpha = math.log10(start.alpha)
     of: dict[str, tuple[type, str, Any, dict]] = {
         "alpha": (ipywidgets.FloatLogSlider, "inner step size α", start.alpha,
                   {"min": min(-4, log_alpha), "max": max(0, log_alpha), "step": 0.05}),
         "steps": (ipywidgets.IntSlider, "inner steps", start.steps, {"max": max(10, start.steps)}),
-        "shots": (ipywidgets.IntSlider, "shots K", start.shots, {"min": 1, "max": max(40, start.shots)}),
+        "shots": (ipywidgets.IntSlider, "shots n", start.shots, {"min": 1, "max": max(40, start.shots)}),
         "amplitude": (ipywidgets.FloatSlider, "largest amplitude", amplitude,
                       {"min": family.amplitude[0], "max": max(10, amplitude), "step": 0.1}),
         "phase": (ipywidgets.FloatSlider, "phase width / π", width, {"max": max(2, width), "step": 0.01}),

@@ -130,5 +130,5 @@ def test_what_a_content_policy_allows(browser, policy, precision):
                 seen = shown.evaluate("root => Object.values(root.l2l.seen).map(one => one.precision)")
             assert set(seen) == {precision}
         else:
-            shown.get_by_text("the page's content policy lets no worker start").wait_for()
+            shown.get_by_text("the page's content security policy blocks workers").wait_for()
             assert shown.get_by_role("button", name="Train", exact=True).is_disabled()

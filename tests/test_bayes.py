@@ -80,7 +80,7 @@ def test_it_promises_the_error_that_it_has():
     [
         ({"noise": 0.0}, "noise must be greater than 0"),
         ({"noise": -1.0}, "noise must be a finite number"),
-        ({"y": torch.zeros(3, 1)}, r"x and y must be \[..., K, 1\] both"),
+        ({"y": torch.zeros(3, 1)}, r"x and y must both have shape \[..., n, 1\]"),
         ({"x": torch.zeros(0, 1), "y": torch.zeros(0, 1)}, "with n ≥ 1"),
         ({"family": l2l.SineTasks(amplitude=(1.0, 1.0))}, "ranges of positive width"),
     ],

@@ -260,7 +260,7 @@ def test_a_broken_native_loop_is_not_used_and_says_why(generator, needs_compiler
     plant(monkeypatch, generator)
     made = {}
     monkeypatch.setattr(loops, "compile_step", lambda step, *example: made.setdefault("compiled", step))
-    with pytest.warns(RuntimeWarning, match=f"training is compiled.*{reason}") as warned:
+    with pytest.warns(RuntimeWarning, match=f"training runs on the compiled engine.*{reason}") as warned:
         engine = compiled(step, state, rates(config, "cpu"), batch)
     assert engine.name == "compiled"
     assert len(warned) == 1, "said once"
@@ -271,7 +271,7 @@ def test_a_broken_native_loop_is_not_used_and_says_why(generator, needs_compiler
     )
 
     monkeypatch.setenv("L2L_STRICT", "1")
-    with pytest.raises(RuntimeError, match=f"training is compiled.*{reason}"):
+    with pytest.raises(RuntimeError, match=f"training runs on the compiled engine.*{reason}"):
         compiled(step, state, rates(config, "cpu"), batch)
 
 
@@ -308,7 +308,9 @@ def test_a_step_that_torch_compile_gets_wrong_is_replayed(generator, monkeypatch
     monkeypatch.setattr(loops, "compile_step", wrong)
     with pytest.warns(RuntimeWarning) as warned:
         engine = compiled(step, state, rates(config, "cpu"), batch)
-    assert [str(w.message).split(" and")[0] for w in warned] == ["training is compiled", "training is recorded"]
+    assert [str(w.message).split(" and")[0] for w in warned] == [
+        f"training runs on the {name} engine" for name in ("compiled", "recorded")
+    ]
     assert "differs from the recorded step" in str(warned[1].message)
     batches = batches_of(3, generator)
     assert engine.name == "recorded"
@@ -320,7 +322,7 @@ def test_where_there_is_no_native_loop_the_step_alone_is_compiled(generator, nee
     config, theta, batch, state = problem(generator)
     step = recorded_step(config, theta, batch, state)
     monkeypatch.setattr(native.cache, "load", None)
-    with pytest.warns(RuntimeWarning, match="training is compiled"):
+    with pytest.warns(RuntimeWarning, match="training runs on the compiled engine"):
         engine = compiled(step, state, rates(config, "cpu"), batch)
     assert engine.name == "compiled"
     batches = batches_of(3, generator)
@@ -337,7 +339,7 @@ def test_what_cannot_be_recorded_is_called(monkeypatch):
 
     function, reason = recorded([by_value], (torch.ones(2),))
     assert function == by_value
-    with pytest.warns(RuntimeWarning, match=r"training is called.*can't be recorded: .*[.!]$"):
+    with pytest.warns(RuntimeWarning, match=r"training runs on the called engine.*can't be recorded: .*[.!]$"):
         lost("training", "called", reason)
     monkeypatch.setenv("L2L_STRICT", "1")
     with pytest.raises(RuntimeError, match="can't be recorded"):
@@ -357,7 +359,7 @@ def test_a_step_must_be_made_of_pure_functions():
     for function in (in_place, by_value_in_place):
         with pytest.raises(ValueError, match="^ours must return new tensors"):
             check_pure("ours", function, (torch.ones(2),))
-    with pytest.raises(ValueError, match=r"^ours must be a function of what is given, and is random"):
+    with pytest.raises(ValueError, match=r"^ours must be a function of its arguments, but is random"):
         check_pure("ours", random, (torch.ones(2),))
     assert check_pure("ours", lambda x: (x / 0 - x / 0,), (torch.ones(2),))[0].isnan().all()  # that is no randomness
     undefined, reason = recorded([lambda x: (x / 0 - x / 0,)], (torch.ones(2),))  # that is no randomness

@@ -197,7 +197,7 @@ TRAINED = state_of(
         ("adapt", ADAPTED, lambda shown: shown.slide("adaptation steps", "ArrowRight", 4)),
         ("try", {"steps": 2}, lambda shown: shown.press("Two points")),
         ("line10", BENT, lambda shown: shown.slide("inner steps K", "ArrowLeft")),
-        ("metatrain", TRAINED, lambda shown: shown.slide("steps in the fit", "ArrowRight")),
+        ("metatrain", TRAINED, lambda shown: shown.slide("adaptation steps shown", "ArrowRight")),
     ],
 )
 def test_the_address_leads_back_to_the_moment(tab, book, name, state, act):
@@ -312,7 +312,7 @@ def test_line10_where_steps_explode(tab, book):
     shown.press("Play")
     tab.wait_for_function("() => !document.querySelector('[data-kind=line10]').l2l.playing")
     shown.settle()
-    assert {row[3] for row in shown.rows().values()} == {"runs away"}
+    assert {row[3] for row in shown.rows().values()} == {"diverges"}
 
 
 def test_line10_controls(tab, book):
@@ -401,9 +401,9 @@ def test_line10_each_descent_comes_to_rest(tab, book, motion):
             elif preset["bend"]:
                 assert autograd_directions(now["state"] | {"theta": place})[way].norm() < 1e-3
             else:
-                assert "pushed away" in shown.rows()[way][3]
+                assert "diverges" in shown.rows()[way][3]
                 assert math.dist(place, [0]) > 40
-        shown.press("Back to θ")
+        shown.press("Back to the start θ")
         assert shown.now["places"] is None
 
 
@@ -489,19 +489,19 @@ def test_metatrain_trains_pauses_and_starts_again(tab, book):
         for i, expected in zip((0, 50), run.history["initial_gradient_norm"][:, 0].tolist(), strict=True):
             assert norms[i] == pytest.approx(expected, rel=5e-3)
     assert shown.rows() != start
-    shown.press("Go on")
+    shown.press("Resume")
     tab.wait_for_function(f"{TRAINING}.seen.maml.iteration > {now['seen']['maml']['iteration']}")
     shown.press("Reset")
     tab.wait_for_function(f"{SEEN}.every(one => one.iteration === 0) && {STARTED}")
     shown.rest()
     assert shown.rows() == start
-    shown.slide("steps in the fit", "ArrowLeft", 10)  # begins nothing afresh
+    shown.slide("adaptation steps shown", "ArrowLeft", 10)  # begins nothing afresh
     assert shown.state["fit"] == 0
     messages = tab.evaluate("sent.length")
     for label, key, name, value in (
         ("step size α", "ArrowRight", "alpha", 0.02),
         ("inner steps", "ArrowRight", "steps", 2),
-        ("tasks a batch", "ArrowLeft", "tasks", 20),
+        ("tasks per batch", "ArrowLeft", "tasks", 20),
         ("shots", "ArrowLeft", "shots", 9),
         ("seed", "ArrowRight", "seed", 1),
         ("amplitude to", "ArrowRight", "family", as_sent(replace(family, amplitude=(0.1, 5.1)))),
@@ -576,7 +576,7 @@ def test_the_page_stays_alive_while_it_trains(tab, book):
     work.done("metatrain")
     shown.press("Train")
     tab.wait_for_function(f"{SEEN}.every(one => one.iteration >= 200)")
-    shown.slide("steps in the fit", "ArrowLeft", 3)  # the page listens
+    shown.slide("adaptation steps shown", "ArrowLeft", 3)  # the page listens
     assert shown.state["fit"] == 7
     assert shown.now["going"]
     shown.press("Pause")
@@ -813,7 +813,7 @@ def test_values_are_announced(tab, book):
     shown.slide("adaptation steps", "ArrowRight")
     status = shown.root.locator(".l2l-spoken")
     shown.rest()
-    assert status.inner_text().startswith("After 11 steps, query error: ")
+    assert status.inner_text().startswith("Adaptation steps: 11. Query error: ")
     assert json.dumps(shown.rows()["maml"][1])[1:-1] in status.inner_text()
 
 

@@ -161,15 +161,15 @@ RIGHT = {
 }
 WRONG = {
     "sample_tasks": ("return learners.own_sample(anew=True)(tasks, shots, query, generator)", "anew for the query"),
-    "fit_sinusoid": ("return learners.own_fit()(x, y)[::-1]", "b stands before A"),
+    "fit_sinusoid": ("return learners.own_fit()(x, y)[::-1]", "b comes before A"),
     "adapt": ("return learners.own_adapt(create_graph=False)(theta, x, y, alpha, steps)", "create_graph"),
-    "meta_loss": ("return 3 * learners.own_meta_loss(theta, batch, alpha, steps)", "sum stands where the mean"),
+    "meta_loss": ("return 3 * learners.own_meta_loss(theta, batch, alpha, steps)", "sum in place of the mean"),
     "best_start": ("return learners.own_best_start(1)(c, h, alpha, steps)", "first-order"),
     "unrolled_product": ("return learners.own_product(lambda H: H.flip(0))(hessians, g, alpha)", "reversed product"),
     "meta_gradient": ("return learners.by_autograd(swap=True)(theta, batch, alpha, steps)", "support"),
     "adaptation_curve": ("return learners.own_curve(carry=True)(theta, batch, alpha, steps)", "the last one ended"),
     "fomaml_gradient": ("return learners.by_autograd()(theta, batch, alpha, steps)", "full gradient of MAML"),
-    "pretrain_gradient": ("pass", "Is there a return at its end?"),
+    "pretrain_gradient": ("pass", "Is there a return at the end of your function?"),
 }
 
 

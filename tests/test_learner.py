@@ -64,9 +64,9 @@ def answer(shown, kind, start):
     shown.root.get_by_label(kind, exact=True).check()
     shown.root.get_by_label(start, exact=True).check()
     shown.press("Score my answers")
-    assert "Still open: The largest swing" in shown.root.inner_text()
+    assert "Unanswered: The largest swing" in shown.root.inner_text()
     shown.slide("The largest swing, from the middle to a peak, is about", "ArrowRight", 4)
-    shown.slide("From one peak to the next it is about", "ArrowRight", 3)
+    shown.slide("The distance from one peak to the next is about", "ArrowRight", 3)
     shown.press("Score my answers")
 
 
@@ -111,7 +111,7 @@ def test_a_learner_who_knows_sinusoids(tab, book):
     assert "The curves were: waves. Right." in told
     assert "At x = 0 the curves were: never below 0. Right." in told
     assert shown.root.locator(".l2l-picture g").count() == 10
-    link = shown.root.get_by_role("link", name="Keep the picture")
+    link = shown.root.get_by_role("link", name="Save the picture")
     assert link.get_attribute("download") == "ten-curves.svg"
     assert link.get_attribute("href").startswith("data:image/svg+xml,%3Csvg%20style")
     rows = shown.rows()
@@ -141,9 +141,9 @@ def test_curves_are_thrown_away_only_when_asked_twice(tab, book):
 def test_a_learner_who_draws_straight_lines_and_then_learns(tab, book):
     shown = Explorer(tab, book, "learn")
     ten_curves(shown, straight_line)
-    answer(shown, "parabolas", "on either side")
+    answer(shown, "parabolas", "on either side of 0")
     told = shown.root.inner_text()
-    assert "From task to task you did not get much better at it." in told
+    assert "From task to task you did not get much better." in told
     assert "Everybody else's median query error is smaller than yours." in told
     assert "The curves were: parabolas. No: waves." in told
     shown.press("Another family")
@@ -200,7 +200,10 @@ def test_the_experiment_by_keyboard_alone(tab, book):
     for label in ("waves", "never below 0"):
         shown.root.get_by_label(label, exact=True).focus()
         tab.keyboard.press("Space")
-    for question in ("The largest swing, from the middle to a peak, is about", "From one peak to the next it is about"):
+    for question in (
+        "The largest swing, from the middle to a peak, is about",
+        "The distance from one peak to the next is about",
+    ):
         shown.root.get_by_label(question, exact=True).focus()
         tab.keyboard.press("ArrowRight")
     shown.root.get_by_role("button", name="Score my answers").focus()
@@ -229,8 +232,8 @@ def test_line_10_is_put_together(tab, book):
         shown.press(line)
     shown.press("Run")
     told = shown.root.locator(".l2l-told")
-    assert "This is the first-order gradient: g took v before" in told.inner_text()
-    up = shown.root.get_by_role("button", name=f"up: {lines[-1]}", exact=True)
+    assert "This is the first-order gradient: g was computed from v before" in told.inner_text()
+    up = shown.root.get_by_role("button", name=f"move up: {lines[-1]}", exact=True)
     up.focus()
     tab.keyboard.press("Enter")
     assert shown.state["program"] == ["start", "inner", "query", "back", "mean"]

@@ -206,5 +206,5 @@ def test_only_names_of_stored_runs(name):
 def test_a_wrong_shape_is_named(run, tmp_path):
     run.save(tmp_path / "a.run")
     damage_wrong_shape(tmp_path / "a.run")
-    with pytest.raises(ValueError, match=r"theta\.b1 must have the shape of its network's, .*, got \[2, 3\]"):
+    with pytest.raises(ValueError, match=r"theta\.b1 must have shape .*, as in its network, got \[2, 3\]"):
         Run.load(tmp_path / "a.run")

@@ -60,7 +60,7 @@ def leave(theta, x, y, alpha, steps):
         (in_place, "changes theta"),
         (lambda theta, *a: theta.pop("b3"), "changes theta"),
         (lambda theta, *a: theta.setdefault("loss", 0.0), "changes theta"),
-        (lambda *a: dict.fromkeys(a[0]), "keep its gradient from it"),
+        (lambda *a: dict.fromkeys(a[0]), "cut this tensor off from the loss"),
         (lambda *a: [torch.zeros(1)] * 2, "got 2"),
         (torch.no_grad()(lambda *a: a[0]["W9"]), 'torch.no_grad()(lambda *a: a[0]["W9"])'),
         (boom, 'raise KeyError("W9")'),

@@ -377,7 +377,7 @@ def test_modules_that_are_no_functions_are_refused(make, mode, error, message):
 
 
 def test_a_module_in_place_of_a_network_is_told_in_one_line():
-    with pytest.raises(TypeError, match="class Sequential; from_module makes one of a module") as refused:
+    with pytest.raises(TypeError, match="class Sequential; from_module makes a Network from a module") as refused:
         l2l.TrainConfig(network=tanh_module())
     assert "\n" not in str(refused.value)
 
@@ -501,7 +501,7 @@ UNFIT = {  # settings, family, and what is said of them
     ),
     "a class for a family": ({}, l2l.SineTasks, "an object with a method sample"),
     "no family": ({}, 3, "an object with a method sample"),
-    "labels beyond the outputs": ({"network": l2l.MLP((2, 3, 2)), "loss": "cross_entropy"}, Blobs(), "must be below 2"),
+    "labels beyond the outputs": ({"network": l2l.MLP((2, 3, 2)), "loss": "cross_entropy"}, Blobs(), "≥ 0 and below 2"),
     "labels of another dtype": (
         {"network": l2l.MLP((2, 3, 3)), "loss": "cross_entropy"},
         NarrowBlobs(),
@@ -581,7 +581,7 @@ def test_a_method_that_looks_at_values_is_called_and_said_to_be(monkeypatch):
         return found if found.loss < 1e9 else l2l.MetaGrad(found.loss, {n: 0 * g for n, g in found.grads.items()})
 
     config = l2l.TrainConfig(**QUICK, method=l2l.Method("clipped", by_value), iterations=25)
-    with pytest.warns(RuntimeWarning, match="training is called.*can't be recorded") as warned:
+    with pytest.warns(RuntimeWarning, match="training runs on the called engine.*can't be recorded") as warned:
         run = l2l.train(config)
     assert run.engine == "called"
     assert len({str(w.message) for w in warned}) == 1

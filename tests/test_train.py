@@ -76,7 +76,7 @@ def test_history_and_checkpoints():
             torch.testing.assert_close(run.history["loss"][log, r], loss)
     assert all(torch.equal(run.checkpoints[60][k], run.theta[k]) for k in run.theta)
     assert all(torch.equal(run.replica(1)[k], run.theta[k][1]) for k in run.theta)
-    with pytest.raises(IndexError, match="one of 2, got 2"):
+    with pytest.raises(IndexError, match="one of 2 replicas, got 2"):
         run.replica(2)
 
 
@@ -197,8 +197,8 @@ def test_without_a_compiler_it_warns_once_and_trains(tmp_path):
     warnings = done.stdout.splitlines()
     assert len(warnings) == 2, warnings
     native, alone = warnings
-    assert native.startswith("training is compiled and so several times slower")
-    assert alone.startswith("training is recorded and so several times slower")
+    assert native.startswith("training runs on the compiled engine and is several times slower")
+    assert alone.startswith("training runs on the recorded engine and is several times slower")
     assert "compiler" in native
 
 
@@ -462,7 +462,7 @@ named_as_ours.__name__ = "mse"
         ({"alpha": ()}, ValueError, "alpha must hold at least one rate"),
         ({"sizes": 40}, TypeError, "sizes must be a sequence"),
         ({"seeds": (1, 2, 1)}, ValueError, r"seeds must be distinct .* got \(1, 2, 1\)"),
-        ({"seeds": ()}, ValueError, "seeds must be distinct and at least one"),
+        ({"seeds": ()}, ValueError, "seeds must be distinct and there must be at least one"),
         ({"seeds": (-1,)}, ValueError, "each of seeds must be at least 0, got -1"),
         ({"seeds": (2**32,)}, ValueError, "seeds must be below"),
         ({"checkpoint_at": (20_000,)}, ValueError, "checkpoint_at must not exceed iterations = 15000"),

@@ -201,7 +201,7 @@ def test_a_bad_value_gives_a_sentence_and_no_work(monkeypatch, name, value, sent
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
-        ({"methods": ()}, ValueError, r"methods must be distinct and at least one, got \(\)"),
+        ({"methods": ()}, ValueError, r"methods must be distinct and there must be at least one, got \(\)"),
         ({"methods": ("maml", "maml")}, ValueError, "methods must be distinct"),
         ({"methods": ("maml", "reptile")}, ValueError, "method must be one of .* or a Method, got 'reptile'"),
         ({"method": "maml"}, TypeError, "method"),
@@ -282,7 +282,7 @@ def test_a_second_press_keeps_the_first_result_pale(drawn):
         assert np.array_equal(pale.get_ydata(), first[panel])
         assert not np.array_equal(strong.get_ydata(), first[panel])
     labels = [text.get_text() for text in drawn[-1].legends[0].get_texts()]
-    assert labels == ["the result before", "MAML", "medians"]
+    assert labels == ["previous result", "MAML", "medians"]
     second = next(lines(drawn[-1], False)).get_ydata()
     press(widget)
     assert np.array_equal(next(lines(drawn[-1], True)).get_ydata(), second)  # and no older one

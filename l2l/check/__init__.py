@@ -5,13 +5,13 @@
 
 or, from a command line, `python -m l2l check meta_gradient answers.py:my_meta_gradient`.
 
-A check prints one line where the function is right, and raises `Failed` where it is not. The message says what was
-expected and by how much the answer is off; an answer that equals that of a known mistake in every case gets the
-mistake's name. Each call has copies of its own. Parameters come as the dict of `l2l.init_params`, in float64 and
-with `requires_grad`; where they are the answer, a dict, a sequence in the same order or one flat vector will do.
-`seed` repeats the cases of an earlier run.
+A check prints one line if the function is right, and raises `Failed` if it is not. The message says what was expected
+and by how much the answer is off; if the answer equals that of a known mistake in every case, it names the mistake.
+Each call receives its own copies of the arguments. Parameters come as the dict of `l2l.init_params`, in float64 and
+with `requires_grad`; an answer that consists of parameters may be a dict, a sequence in the same order or one flat
+vector. `seed` repeats the cases of an earlier run.
 
-`verify` does the same for an implementation of MAML that is not of this book.
+`verify` does the same for an implementation of MAML from outside this book.
 """
 
 # An exercise is data: how to draw its cases, the right answer, and each mistake with the sentence that names it.

@@ -14,7 +14,7 @@ Answer = Callable[..., object]
 
 
 class Failed(AssertionError):
-    """A learner's function is not right yet; the message says how. Notebooks show the message alone."""
+    """A learner's function is not right yet; the message says what is wrong. Notebooks show the message alone."""
 
     def _render_traceback_(self) -> list[str]:
         return str(self).splitlines()
@@ -55,7 +55,7 @@ def formed(name: str, answer: object, like: object) -> list[Tensor]:
 
 
 def _tensor(label: str, value: object, like: object, shape: list[int] | None = None) -> Tensor:
-    """Return the value as a tensor of this shape (that of `like`), a graph that it has included."""
+    """Return the value as a tensor of this shape (by default that of `like`), with its graph if it has one."""
     shape = list(torch.as_tensor(like).shape) if shape is None else shape
     try:
         tensor = value if isinstance(value, Tensor) else torch.as_tensor(tree_map(_detached, value))
@@ -67,9 +67,10 @@ def _tensor(label: str, value: object, like: object, shape: list[int] | None = N
         hint = ""
         if value is None:
             whole = label.endswith("answer")
-            hint = " Is there a return at its end?" if whole else " Did a .detach() or .data keep its gradient from it?"
+            hint = " Did a .detach() or .data cut this tensor off from the loss?"
+            hint = " Is there a return at the end of your function?" if whole else hint
         elif tensor is not None and len(shape) == 2 and list(tensor.shape) == shape[::-1]:
-            hint = " Is it transposed? W is [in, out], where torch.nn.Linear keeps [out, in]."
+            hint = " Is it transposed? Here W is [in, out], whereas torch.nn.Linear stores [out, in]."
         raise Failed(f"{label} must be {_wanted(like)}, got {kind(value)}.{hint}")
     return tensor if hasattr(value, "dtype") and tensor.is_floating_point() else tensor.double()
 

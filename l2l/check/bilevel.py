@@ -38,7 +38,7 @@ def derivative_of_first_order(theta, x, y, alpha, steps):
 
 
 def derivative(phi: list[Tensor], given: dict) -> Tensor:
-    """Of one number, made of all of φ, by theta."""
+    """The derivative with respect to theta of one number that depends on all of φ."""
     theta = given["theta"]
     found = flatten(dict(zip(theta, phi, strict=True))) if len(phi) == len(theta) else phi[0]
     outputs = mlp(unflatten(found.double(), theta), given["x"] + 1).sin().sum()
@@ -52,24 +52,24 @@ adapt = Exercise(
     name="adapt",
     doc="""Check f(theta, x, y, alpha, steps) → φ: θ^(k) = θ^(k-1) - α ∇L(θ^(k-1); x, y), L the mean squared error.
 
-    φ must stay a differentiable function of theta, which a second pass looks at.
+    φ must stay a differentiable function of theta; a second pass checks its derivative.
 
     Source: Finn et al. (2017), equation 1.
     """,
     case=task_case,
     oracle=adapted,
     mistakes={
-        "It climbs: the update is minus α times the gradient.": upwards,
-        "It looks like a sum over the points where L is their mean.": altered(adapted, alpha=lambda a: SHOTS * a),
-        "It looks like the gradient of half the squared error; L is the mean of (f(x) - y)², without a half.": (
+        "The steps climb the loss: each must be minus α times the gradient.": upwards,
+        "The loss looks like a sum over the points; it must be a mean.": altered(adapted, alpha=lambda a: SHOTS * a),
+        "It looks like the gradient of half the squared error; L is the mean of (f(x) - y)², without a factor 1/2.": (
             altered(adapted, alpha=lambda a: a / 2)
         ),
         "It takes one step, whatever steps says.": altered(adapted, steps=lambda K: 1),
         "It took one step too few.": altered(adapted, steps=lambda K: K - 1),
         "It took one step too many.": altered(adapted, steps=lambda K: K + 1),
-        "It looks as if α were 1: is it missing?": altered(adapted, alpha=lambda a: 1.0),
-        "It looks like every gradient taken at θ; step k takes it at θ^(k-1).": all_at_start,
-        "It returns theta as it was.": lambda theta, x, y, alpha, steps: theta,
+        "The steps look as if α were 1: is α missing?": altered(adapted, alpha=lambda a: 1.0),
+        "Every gradient seems to be taken at θ; step k must take its gradient at θ^(k-1).": all_at_start,
+        "It returns theta unchanged: no step is taken.": lambda theta, x, y, alpha, steps: theta,
         "It returns the gradient at θ, not φ.": lambda theta, x, y, alpha, steps: grad(mse)(theta, x, y),
         TURNED: turned(adapted),
     },
@@ -79,10 +79,10 @@ adapt = Exercise(
         case=task_case,
         oracle=adapted,
         mistakes={
-            "φ is right, but no derivative leads from it back to θ: it looks like a detached inner step. "
+            "φ is right, but not differentiable with respect to θ, as after a detached inner step. "
             "Is there a .detach(), a .data or a no_grad()?": no_derivative,
-            "φ is right, but the derivative of φ by θ is I where it should be I - αH: it looks like a missing "
-            "create_graph=True, or a detached gradient.": derivative_of_first_order,
+            "φ is right, but its derivative with respect to θ is I where each step should contribute a factor I - αH. "
+            "Is create_graph=True missing, or the inner gradient detached?": derivative_of_first_order,
         },
         observed=derivative,
     ),
@@ -140,14 +140,14 @@ best_start = Exercise(
     case=parabolas_case,
     oracle=best,
     mistakes={
-        "It is where joint training converges, with weights h: no adaptation is in it.": mean(lambda h, left, K: h),
-        "It is the plain mean of the minima; tasks weigh differently.": mean(lambda h, left, K: torch.ones_like(h)),
+        "It is where joint training converges, with weights h: adaptation is left out.": mean(lambda h, left, K: h),
+        "It is the plain mean of the minima; tasks differ in weight.": mean(lambda h, left, K: torch.ones_like(h)),
         "It is where first-order MAML converges: (1 - αh)^K should be squared.": mean(lambda h, left, K: h * left**K),
         "The weight lacks the factor h.": mean(lambda h, left, K: left ** (2 * K)),
         "It is the answer for one step, whatever steps says.": altered(best, steps=lambda K: 1),
         "It is the answer for one step too few.": altered(best, steps=lambda K: K - 1),
         "It is the answer for one step too many.": altered(best, steps=lambda K: K + 1),
-        "The factors look like 1 + αh; the step goes down, so it is 1 - αh.": mean(
+        "The factors look like 1 + αh; a descent step has the factor 1 - αh.": mean(
             lambda h, left, K: h * (2 - left) ** (2 * K)
         ),
         "The step size α is missing.": altered(best, alpha=lambda alpha: 1.0),

@@ -1,4 +1,4 @@
-"""Is somebody's meta-gradient MAML's? Problems that any implementation can be given, in any language."""
+"""Does an implementation compute MAML's meta-gradient? Problems to test it on, in any language."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,15 +28,15 @@ class Problem:
     """A network, a loss and a family of small tasks: what an implementation has to be told."""
 
     network: str
-    """f, in words that hold in any language."""
+    """f, as a formula for any programming language."""
     loss_in_words: str
     sizes: tuple[int, ...]
     loss: Loss
     batch: Callable[[torch.Generator], Batch]
     alpha: tuple[float, float]
-    """Range of the inner learning rate: there the second-order term is far above every tolerance."""
+    """Range of the inner learning rate, in which the second-order term is far above every tolerance."""
     mistakes: Mapping[str, Answer]
-    """Of this network or loss alone, beside those of line 10."""
+    """Mistakes of this network or loss alone, besides those of line 10."""
 
     def case(self, i: int, generator: torch.Generator) -> dict:
         """(theta, batch, alpha, steps), with 1, 2, 3, 1, 2 steps."""
@@ -95,7 +95,7 @@ def with_loss(loss: Loss) -> Answer:
 
 
 tanh_loss = partial(mse, activation=torch.tanh)
-ACTIVATION = "The network looks like one with {}; here it has {}."
+ACTIVATION = "The network looks like one with {}; this problem's network has {}."
 MEAN_SQUARE = "mean over points, and over outputs, of (f(x) - y)²"
 
 PROBLEMS = {
@@ -108,8 +108,8 @@ PROBLEMS = {
         (0.02, 0.04),
         {
             ACTIVATION.format("tanh", "relu"): with_loss(tanh_loss),
-            "The last layer looks as if relu followed it; it is linear.": with_loss(relu_at_the_end),
-            "The biases look left out.": with_loss(without_biases),
+            "A relu seems to follow the last layer; the output must be linear.": with_loss(relu_at_the_end),
+            "The biases seem to be left out.": with_loss(without_biases),
         },
     ),
     "tanh": Problem(
@@ -121,7 +121,7 @@ PROBLEMS = {
         (0.2, 0.4),
         {
             ACTIVATION.format("relu", "tanh"): with_loss(mse),
-            "The losses look like sums over the two outputs; they are means over points and outputs.": scaled(
+            "The losses look like sums over the two outputs; they must be means over points and outputs.": scaled(
                 altered(with_loss(tanh_loss), alpha=lambda alpha: 2 * alpha), 2
             ),
         },
@@ -134,7 +134,7 @@ PROBLEMS = {
         class_loss,
         partial(planes, 3),
         (0.3, 0.6),
-        {"Cross-entropy looks given probabilities: softmax is applied twice.": with_loss(softmax_twice)},
+        {"Cross-entropy seems to receive probabilities: softmax is applied twice.": with_loss(softmax_twice)},
     ),
 }
 """The problems of `verify`, by name."""
@@ -146,21 +146,22 @@ def verify(function: Answer, *, problem: str = "relu", arrays: str | None = None
         θ_i^(k) = θ_i^(k-1) - α ∇L(θ_i^(k-1); support_i)
         function(theta, batch, alpha, steps) → ∇_θ mean_i L(θ_i^(steps); query_i)
 
-    It is called on five random cases of a small problem, with 1, 2 and 3 inner steps, 3 tasks, 5 support and 7 query
-    points for each, in double precision. Finite differences, numpy, JAX or a library will do, in single precision too.
+    The function is called on five random cases of a small problem, with 1, 2 and 3 inner steps, 3 tasks, 5 support and
+    7 query points for each, in double precision. It may use finite differences, numpy, JAX or a library, and may
+    compute in single precision.
 
     Args:
         function: takes `theta`, a dict W1 [in, out], b1 [out], W2, …; `batch`, a named tuple of x_support [T, n, in],
             y_support, x_query and y_query; the inner rate; the number of inner steps. Returns the gradient, like
             `theta`: a dict, a sequence in the same order, or one flat vector.
-        problem: "relu", "tanh", "line" or "softmax"; `PROBLEMS` says what network and what loss that is.
+        problem: "relu", "tanh", "line" or "softmax"; `PROBLEMS` has the network and the loss of each.
         arrays: "torch" (the parameters require gradients) or "numpy". If not given, torch is tried first, and numpy
             where the function raises; the line that is printed says which it was.
         seed: repeats the cases of an earlier run.
 
     Raises:
-        Failed: it is not right; the message says how.
-        ValueError: there is no such problem, or no such arrays.
+        Failed: the function is not right; the message says what is wrong.
+        ValueError: there is no such problem, or no such kind of arrays.
 
     Source: Finn et al. (2017), algorithm 2, with the mean over tasks.
     """
@@ -200,7 +201,7 @@ GIVEN: dict[str, Callable[[Any], Any]] = {"torch": lambda case: case, "numpy": a
 
 
 def plain(answer: object) -> object:
-    """With arrays of other libraries, such as JAX's, as numpy's."""
+    """Convert arrays of other libraries, such as JAX's, to numpy's."""
 
     def leaf(value: object) -> object:
         return np.array(value) if hasattr(value, "__array__") and not isinstance(value, Tensor) else value

@@ -1,4 +1,4 @@
-"""What a wrong answer looks like: that of a known mistake, a multiple of it, or of the right one."""
+"""What a wrong answer looks like: the answer of a known mistake, or a multiple of that or of the right answer."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from l2l.check.cases import QUERY, SHOTS, TASKS
 def diagnosis(
     cases: list[dict], answers: list[Tensor], expected: list[Tensor], factors: Mapping[str, float | None]
 ) -> str:
-    """Say what is wrong, where answer = factor · that of the mistake in every case: 1 names the mistake."""
+    """Say what is wrong. `factors`: mistake → c, where answer = c · the mistake's answer in every case, or None."""
     named = next((mistake for mistake, times in factors.items() if times == 1), None)
     if named:
         return named
@@ -34,19 +34,22 @@ def diagnosis(
             )
     off = [deviation(answer, right) for answer, right in zip(answers, expected, strict=True)]
     if max(off) < 0.05:
-        kink = " If these are finite differences, a kink of relu may lie within the step h: try a smaller one."
+        kink = " If you use finite differences, a kink of relu may lie within the step ε: try a smaller step."
         return "It is close, but off by more than rounding." + (kink if "theta" in cases[0] else "")
     wrong = [not equals(answer, right) for answer, right in zip(answers, expected, strict=True)]
     if names := unreached(cases, answers, expected):
-        return f"The gradient by {', '.join(names)} is zero in every case: nothing leads from the loss back to there."
+        return (
+            f"The gradient with respect to {', '.join(names)} is zero in every case: "
+            "no path leads from the loss back to these parameters."
+        )
     if not all(wrong) and wrong == [case.get("steps") != 1 for case in cases]:
         return "It is right where steps is 1, and wrong from the second step on."
     smallest = f" Try the smallest case by hand{': one task, one step' if 'batch' in cases[0] else ''}."
-    return "It is none of the mistakes that this check knows." + smallest
+    return "The answer fits none of the mistakes that this check knows." + smallest
 
 
 def unreached(cases: list[dict], answers: list[Tensor], expected: list[Tensor]) -> list[str]:
-    """Names of the parameters by which the answer, a gradient, is zero in every case, and should not be."""
+    """Names of the parameters for which the answer, a gradient, is zero in every case, and should not be."""
     theta = cases[0].get("theta")
     if not isinstance(theta, dict) or sum(p.numel() for p in theta.values()) != len(answers[0]):
         return []
@@ -95,13 +98,11 @@ def known_factors(case: dict) -> dict[float, str]:
         }
         fields = len(case["batch"])
         known[TASKS / fields] = (
-            f"times {TASKS / fields}: is it divided by len(batch)? That is {fields}, the number of a batch's fields; "
-            "the number of its tasks is len(batch.x_support)"
+            f"times {TASKS / fields}: is the sum divided by len(batch)? That is {fields}, the number of fields of a "
+            "batch; the number of its tasks is len(batch.x_support)"
         )
-        known[1 / TASKS] = f"times 1/{TASKS}: it is divided by the number of tasks once too often"
-    sums = {
-        n: f"times {n}, the number of {counted}: a sum stands where the mean should" for n, counted in counts.items()
-    }
+        known[1 / TASKS] = f"times 1/{TASKS}: the sum is divided by the number of tasks once too often"
+    sums = {n: f"times {n}, the number of {counted}: a sum in place of the mean" for n, counted in counts.items()}
     return known | sums
 
 

@@ -1,4 +1,4 @@
-"""An exercise: random cases, an oracle, and the mistakes that are known of it."""
+"""An exercise: random cases, an oracle, and known mistakes."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +18,7 @@ class Exercise:
     """The check of an exercise, to be called with a learner's function."""
 
     name: str
-    """Under which `l2l.check` has it."""
+    """The name under which `l2l.check` has the exercise."""
     doc: str
     """What the learner's function is to do, for `help`."""
     case: Callable[[int, torch.Generator], dict]
@@ -28,9 +28,9 @@ class Exercise:
     mistakes: Mapping[str, Answer]
     """What to tell the learner → the function that makes the mistake."""
     observed: Callable[[list[Tensor], dict], Tensor] | None = None
-    """Makes of an answer's tensors and the arguments what is compared; the answer's own numbers unless given."""
+    """Computes what is compared from an answer's tensors and the arguments; by default, the answer's own numbers."""
     then: "Exercise | None" = None
-    """Looks at the function once more, where it is right so far."""
+    """A second check, run if the function passes this one."""
 
     def __post_init__(self):
         object.__setattr__(self, "__doc__", inspect.cleandoc(self.doc))
@@ -40,14 +40,14 @@ class Exercise:
 
     def __call__(self, function: Answer, *, seed: int | None = None) -> None:
         """Print one line if the function is right, and one if it only raises NotImplementedError, as it does before
-        anything is written: a notebook runs on to its end with exercises left open.
+        anything is written, so that a notebook with unsolved exercises still runs to its end.
 
         Args:
-            function: the learner's.
+            function: the learner's function.
             seed: repeats the cases of an earlier run.
 
         Raises:
-            Failed: the function is not right; the message says how.
+            Failed: the function is not right; the message says what is wrong.
         """
         try:
             self.grade(function, seed=seed)
@@ -55,7 +55,7 @@ class Exercise:
             print(answer)
 
     def grade(self, function: Answer, *, seed: int | None = None) -> None:
-        """The same for a grade: a function that is not written is not right.
+        """The same, for grading: a function that is not written yet counts as wrong.
 
         Raises:
             Failed: the function is not right, or not written.
@@ -105,7 +105,7 @@ class Exercise:
         raise Failed("\n".join(lines))
 
     def compared(self, answer: Callable[[dict], object], case: dict, right: object) -> Tensor:
-        """One vector: what is compared of the answer in this case."""
+        """The vector that is compared, from the answer in this case."""
         given = copies(case)
         output = answer(given)
         unchanged(self.name, case, given)

@@ -72,7 +72,7 @@ checkpointed_gradient = Exercise(
     name="checkpointed_gradient",
     doc="""Check f(theta, batch, alpha, steps, every) → line 10's gradient, like theta, with few iterates kept.
 
-    Kept are θ^(0), θ^(every), θ^(2 every), …; those between two of them are computed again when their turn comes.
+    Keep θ^(0), θ^(every), θ^(2 every), …, and compute the iterates in between again when the backward pass needs them.
     Source: Chen et al. (2016), for the layers of a network.
     """,
     case=few_kept_case,
@@ -82,13 +82,13 @@ checkpointed_gradient = Exercise(
         "All Hessians of a segment are taken where it begins; factor k needs the one at θ^(k).": factors(
             lambda points, every: joined([part[:1] * len(part) for part in segments(points, every)[::-1]])
         ),
-        "Within a segment the order is wrong: its last step's factor must meet the gradient first.": factors(
+        "Within a segment the order is wrong: the factor of its last step must act on the gradient first.": factors(
             lambda points, every: joined(segments(points, every)[::-1])
         ),
-        "The segments are in the wrong order: the last one must meet the gradient first.": factors(
+        "The segments are in the wrong order: the factors of the last segment must act on the gradient first.": factors(
             lambda points, every: joined([part[::-1] for part in segments(points, every)])
         ),
-        "It looks like the reversed product: (I - αH_{K-1}) must meet the query gradient first.": factors(
+        "It looks like the reversed product: (I - αH_{K-1}) must act on the query gradient first.": factors(
             lambda points, every: points
         ),
         "The steps after the last full segment are missing.": factors(
@@ -97,10 +97,10 @@ checkpointed_gradient = Exercise(
         "Only the last segment is differentiated through.": factors(
             lambda points, every: segments(points, every)[-1][::-1]
         ),
-        "Only the kept iterates have a factor; every inner step has one.": factors(
+        "Only the kept iterates contribute a factor; every inner step must contribute one.": factors(
             lambda points, every: points[::every][::-1]
         ),
-        "Every segment is computed again from θ; each begins at the iterate that was kept for it.": factors(
+        "Every segment is computed again from θ; each must start from its own kept iterate.": factors(
             lambda points, every: joined([points[: len(part)][::-1] for part in segments(points, every)[::-1]])
         ),
         ON_QUERY: altered(line_10, batch=taken("query", "query")),
@@ -146,7 +146,7 @@ def carried_on_rows(theta: Params, batch: SineBatch, alpha: float, steps: int) -
 
 per_task_gradients = Exercise(
     name="per_task_gradients",
-    doc="""Check f(theta, batch, alpha, steps) → the meta-gradient of each task by itself: like theta, with T in front.
+    doc="""Check f(theta, batch, alpha, steps) → each task's meta-gradient: like theta, with a first axis of T tasks.
 
     Row i is ∇_θ L(θ_i^(K); query_i); the mean over rows is line 10's gradient.
     """,
@@ -160,8 +160,8 @@ per_task_gradients = Exercise(
             lambda g: g.sum(0, keepdim=True).expand_as(g)
         ),
         "The rows are divided by the number of tasks: these are the terms of the mean.": rows(lambda g: g / TASKS),
-        "The rows look like sums over the query points where they should be their means.": rows(lambda g: QUERY * g),
-        "Row i holds the tasks before it as well: .backward() adds to what is there.": rows(lambda g: g.cumsum(0)),
+        "The rows look like sums over the query points; they must be means over them.": rows(lambda g: QUERY * g),
+        "Row i holds the tasks before it as well: .backward() adds to what is in .grad.": rows(lambda g: g.cumsum(0)),
         "The rows are in reverse order.": rows(lambda g: g.flip(0)),
         "They are first-order gradients, taken at φ instead of back through φ to θ.": partial(
             each_task, inner_loop=partial(methods.inner_loop, first_order=True)

@@ -79,7 +79,7 @@ sample_tasks = Sampling(
     name="sample_tasks",
     doc="""Check f(tasks, shots, query, generator) → x_support, y_support [T, n, 1], x_query, y_query [T, Q, 1].
 
-    A task is y = A sin(x + b) with A ~ U[0.1, 5], b ~ U[0, π], x ~ U[-5, 5]; its query points are of the same sinusoid.
+    A task is y = A sin(x + b) with A ~ U[0.1, 5], b ~ U[0, π], x ~ U[-5, 5]; its query points lie on the same sinusoid.
 
     Source: Finn et al. (2017), section 5.1.
     """,
@@ -141,7 +141,7 @@ fit_sinusoid = Exercise(
     name="fit_sinusoid",
     doc="""Check f(x, y) → (A, b): y = A sin(x + b) goes through points [n] without noise, A > 0 and b in [0, π].
 
-    It is linear in p = A cos b and q = A sin b: y = p sin x + q cos x.
+    The sinusoid is linear in p = A cos b and q = A sin b: y = p sin x + q cos x.
     """,
     case=points_case,
     oracle=amplitude_and_phase,
@@ -149,10 +149,10 @@ fit_sinusoid = Exercise(
         "It looks like atan2 with its arguments swapped: b = atan2(q, p), with q the coefficient of cos x.": (
             swapped_in_atan2
         ),
-        "It looks like atan(q/p), which gives no angle beyond π/2; atan2(q, p) knows the signs of both.": by_atan,
-        "It looks like asin(q/A), which gives no angle beyond π/2; atan2(q, p) knows the signs of both.": by_asin,
-        "b stands before A.": phase_first,
-        "These are p and q themselves; A and b are their length and angle.": fit,
+        "It looks like atan(q/p), which gives no angle beyond π/2; atan2(q, p) uses the signs of both.": by_atan,
+        "It looks like asin(q/A), which gives no angle beyond π/2; atan2(q, p) uses the signs of both.": by_asin,
+        "b comes before A; return (A, b).": phase_first,
+        "These are p and q themselves; A and b are the length and the angle of the vector (p, q).": fit,
         "b has the wrong sign: sin(x + b) = cos(b) sin(x) + sin(b) cos(x).": phase_negative,
     },
 )

@@ -24,7 +24,7 @@ def golden_case(stored: Mapping) -> dict:
 
 
 def tensor(value: list) -> Tensor:
-    """Of int64 where JSON has whole numbers, as labels are, and of float64 elsewhere."""
+    """A tensor of int64 where JSON has whole numbers, such as labels, and of float64 elsewhere."""
     return torch.from_numpy(np.array(value))
 
 
@@ -35,8 +35,8 @@ def verify_answers(path: Path) -> None:
         path: JSON, {problem: [gradient of its first case, …]}; each is like `theta`, or one flat list.
 
     Raises:
-        Failed: some are not right; the message says how.
-        ValueError: the file does not hold that.
+        Failed: some gradients are not right; the message says what is wrong.
+        ValueError: the file does not have this form.
     """
     problems = json.loads(GOLDEN.read_text(encoding="utf-8"))["problems"]
     try:

@@ -74,24 +74,24 @@ def with_noise(change: Callable[[float, int], float]) -> Answer:
 
 posterior_mean = Exercise(
     name="posterior_mean",
-    doc="""Check f(x, y, noise) → (E[p], E[q]) given points [n] with normal noise of that standard deviation.
+    doc="""Check f(x, y, noise) → (E[p], E[q]) given points [n] with normal noise, `noise` its standard deviation.
 
-    p = A cos b, q = A sin b; A ~ U[0.1, 5], b ~ U[0, π]. To 1e-4: a grid of midpoints will do.
+    p = A cos b, q = A sin b; A ~ U[0.1, 5], b ~ U[0, π]. A sum over a grid of midpoints is accurate enough (1e-4).
     """,
     case=noisy_case,
     oracle=mean_of_posterior,
     mistakes={
         "It is least squares: the prior has no part in it.": least_squares,
         "It is near the mode of the posterior, not its mean.": mode,
-        "The prior looks uniform in the plane of p and q; uniform A and b weigh that by 1/A.": uniform_in_plane,
-        "It is p and q of the mean amplitude and the mean phase; the means of p and q themselves are meant.": of_means,
-        "These are the means of A and b; those of p = A cos b and q = A sin b are meant.": means_of_amplitude_and_phase,
-        "σ stands where the variance σ² should.": with_noise(lambda noise, K: noise**0.5),
+        "The prior looks uniform in the plane of p and q; its density there must be ∝ 1/A.": uniform_in_plane,
+        "These are p and q of the mean amplitude and the mean phase; take the means of p and q themselves.": of_means,
+        "These are the means of A and b; take those of p = A cos b and q = A sin b.": means_of_amplitude_and_phase,
+        "σ is used in place of the variance σ².": with_noise(lambda noise, K: noise**0.5),
         "The 2 in exp(-r²/2σ²) is missing.": with_noise(lambda noise, K: noise / 2**0.5),
         "The squared residuals are averaged over the points; the log likelihood is their sum.": with_noise(
             lambda noise, K: noise * K**0.5
         ),
-        "The phase runs over a whole turn; the family's is from 0 to π.": (
+        "The phase runs over a whole turn; in the family it runs from 0 to π.": (
             lambda x, y, noise: mean_of_posterior(x, y, noise, SineTasks(phase=(0.0, 2 * math.pi)))
         ),
         "The points are not used: it is the prior's mean.": lambda x, y, noise: PRIOR,
@@ -114,7 +114,7 @@ linear_estimate = Exercise(
     name="linear_estimate",
     doc="""Check f(x, y, noise) → (p, q): the estimate with least squared error among those affine in y.
 
-    Given points [n] with noise of that standard deviation; A ~ U[0.1, 5], b ~ U[0, π], so E[p] = 0, E[q] = (2/π) E[A].
+    The points [n] have noise of standard deviation `noise`; A ~ U[0.1, 5], b ~ U[0, π], so E[p] = 0, E[q] = (2/π) E[A].
     """,
     case=noisy_case,
     oracle=linear,
@@ -123,14 +123,14 @@ linear_estimate = Exercise(
         "The prior mean of q is taken to be 0; it is (2/π) E[A].": (
             lambda x, y, noise: linear(x, y, noise, mean=torch.zeros(2, dtype=torch.float64))
         ),
-        "The covariance of q is its mean square: its mean is not subtracted.": (
+        "The variance of q is taken to be E[q²]: the square of its mean is not subtracted.": (
             lambda x, y, noise: linear(x, y, noise, variance=torch.full((2,), SQUARE / 2, dtype=torch.float64))
         ),
-        "E[A]² stands where E[A²] should.": lambda x, y, noise: linear(
+        "E[A]² is used in place of E[A²].": lambda x, y, noise: linear(
             x, y, noise, variance=VARIANCE + (((LOW + HIGH) / 2) ** 2 - SQUARE) / 2
         ),
-        "The prior mean is not added again at the end.": centred_twice,
-        "σ stands where the variance σ² should.": altered(linear, noise=lambda noise: noise**0.5),
+        "The prior mean is not added back at the end.": centred_twice,
+        "σ is used in place of the variance σ².": altered(linear, noise=lambda noise: noise**0.5),
         "It is the posterior mean, which is not linear in y.": mean_of_posterior,
         "The points are not used: it is the prior's mean.": lambda x, y, noise: PRIOR,
     },

@@ -54,17 +54,18 @@ def head_trained_alone(theta: Params, batch: SineBatch, alpha: float, steps: int
 
 anil_gradient = Exercise(
     name="anil_gradient",
-    doc="""Check f(theta, batch, alpha, steps) → the gradient by all of theta if W3 and b3 alone adapt; like theta.
+    doc="""Check f(theta, batch, alpha, steps) → MAML's meta-gradient, like theta, when only W3 and b3 adapt.
 
-    The mean over tasks of the query loss after adaptation, as for MAML. Source: Raghu et al. (2020).
+    The outer loop trains all of theta; its loss is the mean over tasks of the query loss after adaptation.
+    Source: Raghu et al. (2020).
     """,
     case=batch_case,
     oracle=head_gradient,
     mistakes={
         "All layers adapt: it is the gradient of MAML.": adapting(methods.inner_loop),
-        "The body adapts and the head stays; ANIL has it the other way round.": adapting(moving(*BODY)),
-        "Only W3 adapts; b3 is of the head, too.": adapting(moving("W3")),
-        "The gradient by the body is left out: the outer loop trains all layers.": head_trained_alone,
+        "The body adapts and the head stays fixed; in ANIL only the head adapts.": adapting(moving(*BODY)),
+        "Only W3 adapts; b3 belongs to the head, too.": adapting(moving("W3")),
+        "The gradient with respect to the body is left out: the outer loop trains all layers.": head_trained_alone,
         "It is first-order ANIL: the inner gradients count as constants.": adapting(moving(*HEAD), methods.fomaml),
         CLIMBS: climbing(partial(methods.maml, inner_loop=moving(*HEAD))),
         CARRIED_ON: partial(carried_on_gradient, inner_loop=moving(*HEAD)),
@@ -99,7 +100,7 @@ def own_norms(Z1: Tensor, Z2: Tensor) -> Tensor:
 
 cka = Exercise(
     name="cka",
-    doc="""Check f(Z1, Z2) → linear centred kernel alignment of outputs Z1 [N, m] and Z2 [N, n] at the same N inputs.
+    doc="""Check f(Z1, Z2) → linear centred kernel alignment of two layers' outputs at the same inputs, [inputs, units].
 
     Source: Kornblith et al. (2019).
     """,
@@ -110,15 +111,15 @@ cka = Exercise(
         "It subtracts the mean of each row; the mean over the inputs is that of each column.": partial(
             alignment, centred=lambda Z1: Z1 - Z1.mean(1, keepdim=True)
         ),
-        "It subtracts one mean of all numbers; each column has its own.": partial(
+        "It subtracts one mean of all numbers; each column has its own mean.": partial(
             alignment, centred=lambda Z1: Z1 - Z1.mean()
         ),
         "The numerator is not squared.": lambda Z1, Z2: (
             alignment(Z1, Z2) / (((Z1 - Z1.mean(0)).mT @ (Z2 - Z2.mean(0))).norm())
         ),
-        "It is the square root: a ratio of the norm, not of its square.": lambda Z1, Z2: alignment(Z1, Z2).sqrt(),
+        "It is the square root of the alignment.": lambda Z1, Z2: alignment(Z1, Z2).sqrt(),
         "The denominator has ‖Z1‖² ‖Z2‖²; it has to be ‖Z1ᵀZ1‖ ‖Z2ᵀZ2‖.": own_norms,
-        "The norms look like spectral norms; Frobenius norms are meant.": partial(
+        "The norms look like spectral norms; they must be Frobenius norms.": partial(
             alignment, size=lambda Z1: torch.linalg.matrix_norm(Z1, 2)
         ),
     },

@@ -56,7 +56,7 @@ def gradient_left(theta, x, y, v):
 
 hessian_vector_product = Exercise(
     name="hessian_vector_product",
-    doc="""Check f(theta, x, y, v) → H v, H the Hessian of the mean squared error by theta; v and the answer like theta.
+    doc="""Check f(theta, x, y, v) → H v, H the Hessian of the mean squared error at theta; v and the answer like theta.
 
     Source: Pearlmutter (1994).
     """,
@@ -67,7 +67,7 @@ hessian_vector_product = Exercise(
         "It is g (g·v), the product with the gradient's outer product, not with the Hessian.": outer_product,
         "It is the gradient itself; differentiate g·v once more.": lambda theta, x, y, v: grad(mse)(theta, x, y),
         "It is H H v: one product too many.": lambda theta, x, y, v: hvp(theta, x, y, hvp(theta, x, y, v)),
-        "It is g + H v: it looks like the gradient left in .grad, as .backward() adds to what is there.": gradient_left,
+        "It is g + H v: the gradient seems to be left in .grad, to which .backward() adds.": gradient_left,
         TURNED: turned(hvp),
     },
 )
@@ -100,7 +100,7 @@ unrolled_product = Exercise(
         "It is g - α ΣH g: what is left of the product without the terms in α², α³, …": (
             lambda hessians, g, alpha: g - alpha * hessians.sum(0) @ g
         ),
-        "The factors look like I + αH; the step goes down, so it is I - αH.": altered(product, alpha=lambda a: -a),
+        "The factors look like I + αH; a descent step has the factor I - αH.": altered(product, alpha=lambda a: -a),
         "The step size α is missing.": altered(product, alpha=lambda a: 1.0),
         "It is g: no factor was applied.": lambda hessians, g, alpha: g,
         "The factor of H_0 is missing.": with_hessians(lambda H: H[1:]),
@@ -159,7 +159,7 @@ def line_10_mistakes(loss: Loss = mse) -> dict[str, Answer]:
     return {
         "It is the first-order gradient, taken at φ instead of back through φ to θ. It looks like a missing "
         "create_graph=True, or a detached inner step.": first_order,
-        "It looks like the reversed product: (I - αH_{K-1}) must meet the query gradient first.": chained(
+        "It looks like the reversed product: (I - αH_{K-1}) must act on the query gradient first.": chained(
             lambda points: points
         ),
         "It takes all Hessians at θ; factor k needs the one at θ^(k).": chained(
@@ -176,7 +176,7 @@ def line_10_mistakes(loss: Loss = mse) -> dict[str, Answer]:
         ),
         "The first step's factor I - αH_0 is missing.": chained(lambda points: points[:0:-1]),
         "It is g - α ΣH g: what is left of the product without the terms in α², α³, …": first_powers,
-        "The factors look like I + αH; the step goes down, so it is I - αH.": chained(
+        "The factors look like I + αH; a descent step has the factor I - αH.": chained(
             lambda points: points[::-1], sign=1
         ),
         CLIMBS: climbing(methods.maml, loss),

@@ -51,12 +51,12 @@ adaptation_curve = Exercise(
     case=batch_case,
     oracle=query_curve,
     mistakes={
-        "The steps climb: they take minus α times the gradient.": task_after_task(
+        "The steps climb the loss: each must be minus α times the gradient.": task_after_task(
             lambda theta, phi: theta, loss=negative(mse)
         ),
         CARRIED_ON: task_after_task(lambda theta, phi: phi),
-        "It starts after the first step; the first entry is the error at theta itself.": from_the_first_step,
-        "Every inner gradient looks taken at θ; step k takes it at θ^(k-1).": all_at_start,
+        "The curve starts after the first step; its first entry must be the error at theta.": from_the_first_step,
+        "Every inner gradient seems to be taken at θ; step k must take its gradient at θ^(k-1).": all_at_start,
         **usual(query_curve),
     },
 )

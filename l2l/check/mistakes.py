@@ -16,16 +16,16 @@ from l2l.tasks import Batch, SineBatch
 
 AnyBatch = TypeVar("AnyBatch", Batch, SineBatch)
 
-TURNED = "W2 looks transposed: here W is [in, out], where torch.nn.Linear keeps [out, in]."
-CLIMBS = "The inner steps climb: they take minus α times the gradient."
+TURNED = "W2 looks transposed: here W is [in, out], whereas torch.nn.Linear stores [out, in]."
+CLIMBS = "The inner steps climb the loss: each must be minus α times the gradient."
 CARRIED_ON = "Each task starts where the last one ended; every task must start at theta."
-ON_QUERY = "It adapts to the query points; query stands where support should."
-ON_SUPPORT = "It measures on the support points; support stands where query should."
+ON_QUERY = "It adapts to the query points; the inner loop must use the support points."
+ON_SUPPORT = "It measures on the support points; the loss after adaptation must use the query points."
 SWAPPED = "Support and query points have changed places."
-FIRST_TASK = "It is that of one task only, the first; the answer is the mean over tasks."
+FIRST_TASK = "It uses one task only, the first; the answer is the mean over tasks."
 ONE_STEP = "It takes one inner step, whatever steps says."
-HALF_LOSSES = "The losses look like half the squared error; L is the mean of (f(x) - y)², without a half."
-HALF_STEPS = "The inner steps look half as long: L is the mean of (f(x) - y)², without a half."
+HALF_LOSSES = "The losses look like half the squared error; L is the mean of (f(x) - y)², without a factor 1/2."
+HALF_STEPS = "The inner steps look half as long as they should: L is the mean of (f(x) - y)², without a factor 1/2."
 TOO_FEW, TOO_MANY = "It took one inner step too few.", "It took one inner step too many."
 
 
@@ -84,7 +84,7 @@ def carried_on_gradient(
     inner_loop: InnerLoop = methods.inner_loop,
     loss: Loss = mse,
 ) -> Params:
-    """The gradient of that."""
+    """The gradient of that meta-loss."""
     return grad(carried_on)(theta, batch, alpha, steps, inner_loop, loss)
 
 
@@ -124,16 +124,16 @@ def usual(answer: Answer) -> Mapping[str, Answer]:
         ON_SUPPORT: on("support", "support"),
         SWAPPED: on("query", "support"),
         "It is taken at θ instead of φ, as if before adaptation: φ is not used.": steps_as_long_as(lambda alpha: 0.0),
-        "The inner loss looks like a sum over the points where it should be their mean.": long_steps,
-        "Both losses look like sums over the points where they should be their means.": scaled(long_steps, QUERY),
+        "The inner loss looks like a sum over the points; it must be the mean over them.": long_steps,
+        "Both losses look like sums over the points; they must be means over them.": scaled(long_steps, QUERY),
         HALF_LOSSES: scaled(half_steps, 0.5),
         HALF_STEPS: half_steps,
-        "The inner steps look as if α were 1: is it missing?": steps_as_long_as(lambda alpha: 1.0),
-        "One φ seems to serve all tasks, adapted to their points together; each task has its own.": (
+        "The inner steps look as if α were 1: is α missing?": steps_as_long_as(lambda alpha: 1.0),
+        "One φ seems to serve all tasks, adapted to their points together; each task must have its own φ.": (
             altered(answer, batch=merged)
         ),
         FIRST_TASK: altered(answer, batch=only(0)),
-        "It is that of one task only, the last; the answer is the mean over tasks.": altered(answer, batch=only(-1)),
+        "It uses one task only, the last; the answer is the mean over tasks.": altered(answer, batch=only(-1)),
     }
 
 
@@ -147,5 +147,5 @@ def miscounted(answer: Answer) -> Mapping[str, Answer]:
         ONE_STEP: altered(answer, steps=lambda K: 1),
         TOO_FEW: altered(answer, steps=lambda K: K - 1),
         TOO_MANY: altered(answer, steps=lambda K: K + 1),
-        "Every inner gradient looks taken at θ; step k takes it at θ^(k-1).": at_start,
+        "Every inner gradient seems to be taken at θ; step k must take its gradient at θ^(k-1).": at_start,
     }

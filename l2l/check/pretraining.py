@@ -44,10 +44,10 @@ pretrain_gradient = Exercise(
     mistakes={
         "It uses the query points alone; joint training sees all points.": of_query,
         "It uses the support points alone; joint training sees all points.": of_support,
-        f"It is the mean of two means; of {SHOTS} support and {QUERY} query points, each counts the same.": (
+        f"It is the mean of two means; all {SHOTS} support and {QUERY} query points must have the same weight.": (
             lambda theta, batch: sum_of_means(theta, batch) / 2
         ),
-        "It adds the support loss and the query loss, where the mean over all points should be.": sum_of_means,
+        "It adds the support loss and the query loss; the joint loss is the mean over all points.": sum_of_means,
         "It is the gradient of one task only, the first; the answer is the mean over tasks.": (
             altered(joint, batch=only(0))
         ),
@@ -84,17 +84,17 @@ def not_divided(x, amplitude, phase):
 
 best_single_function = Exercise(
     name="best_single_function",
-    doc="""Check f(x, amplitude, phase) → E[A sin(x + b)] at x [N], for A and b uniform in (low, high) each.
+    doc="""Check f(x, amplitude, phase) → E[A sin(x + b)] at x [N], with A and b uniform, each in its (low, high).
 
-    The one function that has the least mean squared error over all tasks: what joint training tends to.
+    This is the function with the least mean squared error over all tasks, to which joint training converges.
     """,
     case=ranges_case,
     oracle=best,
     mistakes={
         "It is the sinusoid of mean amplitude and mean phase; a mean of sinusoids is flatter.": middle_sinusoid,
         "The integral over b is not divided by the width of its range.": not_divided,
-        "The mean over A is missing: multiply by its mean.": altered(best, amplitude=lambda A: (1, 1)),
-        "It takes the largest amplitude where the mean should be.": altered(best, amplitude=lambda A: (A[1], A[1])),
+        "The mean over A is missing: multiply by the mean of A.": altered(best, amplitude=lambda A: (1, 1)),
+        "It uses the largest amplitude in place of the mean one.": altered(best, amplitude=lambda A: (A[1], A[1])),
         "It has the wrong sign: the integral of sin is -cos.": lambda x, amplitude, phase: -best(x, amplitude, phase),
         "It is the answer for phases in [0, π], whatever phase says.": altered(best, phase=lambda b: (0, math.pi)),
         "It is the answer for amplitudes in [0.1, 5], whatever amplitude says.": (

@@ -61,18 +61,18 @@ implicit_gradient = Exercise(
     case=adapted_case,
     oracle=solved(),
     mistakes={
-        "It is the query gradient at φ itself, as in first-order MAML: nothing is solved for.": solved(
+        "It is the query gradient at φ itself, as in first-order MAML: no linear system is solved.": solved(
             solve=lambda M, g: g
         ),
-        "It is multiplied by I + H/ρ, where it should be divided by it.": solved(solve=torch.matmul),
-        "It is multiplied by I - H/ρ: that is MAML's factor for one step of length 1/ρ.": solved(
+        "The query gradient is multiplied by I + H/ρ instead of by the inverse.": solved(solve=torch.matmul),
+        "The query gradient is multiplied by I - H/ρ, MAML's factor for one step with α = 1/ρ.": solved(
             explicit, torch.matmul
         ),
-        "The sign of H is wrong: it is (I - H/ρ)⁻¹.": solved(explicit),
+        "The sign of H is wrong: this is (I - H/ρ)⁻¹ g.": solved(explicit),
         "H is that of the query loss; it should be that of the support loss.": solved(hessian_on="query"),
         "The gradient is that of the support loss; it should be that of the query loss.": solved(gradient_on="support"),
         SWAPPED: solved(hessian_on="query", gradient_on="support"),
-        "H is multiplied by ρ, where it should be divided by it.": solved(
+        "H is multiplied by ρ; it must be divided by ρ.": solved(
             lambda H, rho: torch.eye(len(H), dtype=H.dtype) + rho * H
         ),
     },
@@ -113,18 +113,18 @@ def by_rates(
 
 rate_gradient = Exercise(
     name="rate_gradient",
-    doc="""Check f(theta, rates, batch, steps) → Meta-SGD's gradient by its rates, like rates.
+    doc="""Check f(theta, rates, batch, steps) → Meta-SGD's gradient with respect to its rates, like rates.
 
-    Each inner step is φ ← φ - rates ⊙ ∇L(φ), and the loss the mean over tasks of the query loss after them.
+    Each inner step is φ ← φ - rates ⊙ ∇L(φ); the outer loss is the mean over tasks of the query loss after all steps.
     Source: Li et al. (2017).
     """,
     case=rates_case,
     oracle=by_rates(),
     mistakes={
-        "It is the gradient by theta.": by_rates(of="theta"),
-        "It is the gradient by the logarithm of the rates.": by_rates(logarithm=True),
+        "It is the gradient with respect to theta, not to the rates.": by_rates(of="theta"),
+        "It is the gradient with respect to the logarithm of the rates.": by_rates(logarithm=True),
         "It is first order: the inner gradients count as constants.": by_rates(first_order=True),
-        "Only the last inner step counts; the rates act in every step.": by_rates(last_alone=True),
+        "Only the last inner step is differentiated; the rates act in every step.": by_rates(last_alone=True),
         ONE_STEP: altered(by_rates(), steps=lambda K: 1),
         TOO_MANY: altered(by_rates(), steps=lambda K: K + 1),
         ON_SUPPORT: altered(by_rates(), batch=taken("support", "support")),

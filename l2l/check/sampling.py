@@ -16,15 +16,15 @@ MANY = 2_000  # tasks
 PAPER = SineTasks()
 RANGES = {"x_support": PAPER.x_range, "x_query": PAPER.x_range, "A": PAPER.amplitude, "b": PAPER.phase}
 
-REPEATED = "a second call gave the same values again. Is the generator seeded anew inside?"
-IRREPRODUCIBLE = "the same generator gave other tasks later. Does every torch.rand have it?"
-TWICE = "Query points are drawn anew, and so is every support point."
+REPEATED = "a second call gave the same values again. Is the generator seeded anew inside your function?"
+IRREPRODUCIBLE = "the generator, seeded as before, gave other tasks. Does every torch.rand have generator=generator?"
+TWICE = "Draw a separate x for every support point and every query point."
 PER_POINT = (
     "a task's support points lie on no sinusoid A sin(x + b). Is an amplitude or phase drawn for each point? "
     "Draw one for each task, of shape [tasks, 1, 1]."
 )
 REDRAWN = (
-    "query and support points of a task lie on different sinusoids. It looks like an amplitude or phase drawn anew "
+    "query and support points of a task lie on different sinusoids. An amplitude or phase seems to be drawn anew "
     "for the query points."
 )
 DEPENDENT = "A and b depend on each other. Do they come from one torch.rand?"
@@ -83,7 +83,7 @@ def points_fault(xs: Tensor, ys: Tensor, xq: Tensor, yq: Tensor) -> str | None:
     x, y = torch.cat([xs, xq], 1), torch.cat([ys, yq], 1)
     twice = (x.sort(1).values.diff(dim=1) == 0).any(1).double().mean()
     if twice > 0.05:
-        return f"one x stands twice in {100 * twice:.0f} % of the tasks. {TWICE}"
+        return f"an x occurs twice in {100 * twice:.0f} % of the tasks. {TWICE}"
     if _distance(xs, ys).median() > 1e-4:
         return PER_POINT
     if _distance(x, y).median() > 1e-4:

@@ -53,7 +53,7 @@ def call(name: str, function: Answer, given: dict) -> object:
     """Call a learner's function.
 
     Raises:
-        Failed: it raised, it did not end in time, or it is no function.
+        Failed: it raised an exception, it did not end in time, or it is not a function.
         NotWritten: it raised NotImplementedError.
     """
     if not callable(function):
@@ -98,7 +98,7 @@ def _said(error: BaseException, given: dict) -> str:
     """Say what a learner's function raised, where, and what that may mean."""
     frames = traceback.extract_tb(error.__traceback__)[1:]
     if not frames and isinstance(error, TypeError):
-        return f"your function is called as f({', '.join(given)}), and said: {error}."
+        return f"your function is called as f({', '.join(given)}), and raised TypeError: {error}."
     if isinstance(error, SystemExit):
         return f"your function ended in exit() or sys.exit(), which leaves Python: return the answer.{_place(frames)}"
     return f"your function raised {type(error).__name__}: {error}{_place(frames)}{_known(error, given)}"
@@ -114,18 +114,18 @@ def _known(error: BaseException, given: dict) -> str:
     message = str(error)
     if "does not require grad" in message or "not have been used in the graph" in message:
         return (
-            "\n  No path of derivatives leads from there back to the parameters. It looks like a detached inner step: "
+            "\n  The autograd graph does not lead from there to the parameters. An inner step seems to be detached: "
             "is there a .detach(), a .data, a no_grad(), or an inner gradient without create_graph=True?"
         )
     if "backward through the graph a second time" in message:
         return (
-            "\n  A graph is gone after its first use. One that is used again needs retain_graph=True, or "
-            "create_graph=True where the derivative itself is to be differentiated."
+            "\n  Autograd frees a graph after one backward pass. A graph that is used again needs retain_graph=True, "
+            "or create_graph=True if the derivative itself is to be differentiated."
         )
     if "'NoneType'" in message and "theta" in given:
         return (
-            "\n  Is a gradient None? Then nothing leads from the loss back to there: does the inner loop start from a "
-            "copy, such as higher makes unless copy_initial_weights=False?"
+            "\n  Is a gradient None? Then no path leads from the loss back to that parameter: does the inner loop "
+            "start from a copy, such as the one that higher makes unless copy_initial_weights=False?"
         )
     return f"\n  It was called as f({', '.join(given)})." if isinstance(error, TypeError) else ""
 
@@ -151,6 +151,6 @@ def unchanged(name: str, case: dict, given: dict) -> None:
         before, after = tree_leaves(value), tree_leaves(given[argument])
         if len(before) != len(after) or not all(map(same, before, after)):
             raise Failed(
-                f"{name}: your function changes {argument}, which its caller goes on using. Operations such as -= and "
-                "assignments into a dict change what they are given: make new tensors, p - q for p -= q."
+                f"{name}: your function changes {argument}, which its caller goes on using. In-place operations such "
+                "as -= and assignments into a dict do that: make a new tensor, p = p - q instead of p -= q."
             )

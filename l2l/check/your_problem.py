@@ -46,15 +46,15 @@ nearest_centroid = Exercise(
     case=features_case,
     oracle=by_centroid(),
     mistakes={
-        "It is the label of the nearest support point; a class is its mean.": nearest_point,
+        "It is the label of the nearest support point; compare with the mean of each class.": nearest_point,
         "It takes the largest inner product, which prefers long centroids; take the smallest distance.": by_centroid(
             score=lambda z, c: z @ c.mT
         ),
         "It takes the largest cosine; take the smallest Euclidean distance.": by_centroid(
             score=lambda z, c: torch.nn.functional.normalize(z) @ torch.nn.functional.normalize(c).mT
         ),
-        "A centroid looks like a sum over its class where it should be the mean.": by_centroid(lambda z: z.sum(0)),
-        "A class looks like its first support point alone.": by_centroid(lambda z: z[0]),
+        "A centroid looks like a sum over its class; it must be the mean.": by_centroid(lambda z: z.sum(0)),
+        "A centroid looks like the first support point of its class; it must be the mean.": by_centroid(lambda z: z[0]),
         "It takes the farthest centroid.": by_centroid(score=torch.cdist),
     },
 )
@@ -84,10 +84,10 @@ def by_spread(z_support: Tensor, z_query: Tensor) -> Tensor:
 
 normalise_by_support = Exercise(
     name="normalise_by_support",
-    doc="""Check f(z_support, z_query) → the query's features [Q, F], normalised by mean and variance of the support's.
+    doc="""Check f(z_support, z_query) → the query features, normalised by mean and variance of the support features.
 
-    For each feature (z - mean) / sqrt(var + 1e-5), with the variance that divides by the number of points, as batch
-    normalisation does. So no query point depends on another.
+    The answer is [Q, F]: for each feature (z - mean) / sqrt(var + 1e-5), with the variance that divides by the number
+    of points, as in batch normalisation. No query point's features then depend on another query point.
     """,
     case=points_case,
     oracle=normalised(lambda support, query: support),
@@ -98,10 +98,10 @@ normalise_by_support = Exercise(
         "It normalises by the statistics of support and query points together: the query points leak.": normalised(
             lambda support, query: torch.cat([support, query])
         ),
-        "The variance divides by K - 1; batch normalisation divides by K.": normalised(
+        "The variance divides by n - 1; batch normalisation divides by n.": normalised(
             lambda support, query: support, correction=1
         ),
-        "One mean and variance for all features; each feature has its own.": normalised(
+        "One mean and variance serve all features; each feature must have its own.": normalised(
             lambda support, query: support, over=(0, 1)
         ),
         "It divides by the variance where it should divide by its square root.": by_spread,

@@ -12,22 +12,22 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 KEPT = 32
-"""Libraries of some 2 MB that are kept, those used last."""
+"""Number of libraries that are kept, the most recently used; each takes about 2 MB."""
 
 
 def load(key: str, build: Callable[[], bytes], symbols: Sequence[str]) -> ctypes.CDLL:
-    """Return the library of this key, built if there is none that is whole and has these symbols.
+    """Return the library of this key; build it if there is no intact one with these symbols.
 
-    Where the user has no folder for it, a library lives in a temporary one, which is gone once it is loaded.
+    If the user has no cache folder, the library is written to a temporary folder, which is removed once it is loaded.
 
     Raises:
-        OSError, AttributeError: what `build` made can't be loaded from anywhere, or lacks a symbol.
+        OSError, AttributeError: the library that `build` returns can't be loaded from anywhere, or lacks a symbol.
     """
     folder = _folder()
     if folder and (kept := _whole(folder, key)):
         try:
             return _opened(kept, symbols)
-        except AttributeError:  # a foreign library under this name, which is gone now
+        except AttributeError:  # a foreign library under this name, which is now removed
             pass
         except OSError:  # a folder from which no code may be loaded
             return _opened_elsewhere(kept.read_bytes(), symbols)
@@ -39,7 +39,7 @@ def load(key: str, build: Callable[[], bytes], symbols: Sequence[str]) -> ctypes
 
 
 def discard(key: str) -> None:
-    """Forget the library of this key."""
+    """Remove the library of this key from the cache."""
     if folder := _folder():
         for path in folder.glob(f"{key}-*.so"):
             with suppress(OSError):
@@ -52,7 +52,7 @@ def digest(content: bytes) -> str:
 
 
 def _folder() -> Path | None:
-    """Return the cache's folder; None, and a warning, if others may write to it or there can be none."""
+    """Return the cache folder; warn and return None if other users can write to it, or if it can't be created."""
     try:
         folder = user_cache_path("l2l")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ def _without(reason: str) -> None:
 
 
 def _whole(folder: Path, key: str) -> Path | None:
-    """Return the file of this key, and mark it as used; remove damaged ones, as loading one would kill the process."""
+    """Return the file of this key, and mark it as used; remove damaged ones, which would crash the process."""
     for path in folder.glob(f"{key}-*.so"):
         with suppress(OSError):
             if path.stem == f"{key}-{digest(path.read_bytes())}":

@@ -1,4 +1,4 @@
-"""Ranks: the processes that `torchrun` starts, and which divide one training among them, its replicas or its tasks."""
+"""Ranks: the processes that `torchrun` starts, which divide the replicas or the tasks of one training run."""
 
 import os
 import signal
@@ -17,12 +17,12 @@ from l2l.engine.graph import Function
 from l2l.engine.loops import Loop, State
 
 ROLL_CALL = timedelta(seconds=5)
-"""How long one that has lost another waits for the rest to say that they are there."""
+"""How long a rank that has lost another waits for each of the others to report that it is alive."""
 T = TypeVar("T")
 
 
 class RankLost(RuntimeError):
-    """Another rank stopped, which the message names; `first` says whether this is the first of those that are left."""
+    """Another rank, which the message names, stopped; `first`: whether this rank is the first of those that remain."""
 
     def __init__(self, message: str, first: bool):
         super().__init__(message)
@@ -30,20 +30,20 @@ class RankLost(RuntimeError):
 
 
 class Ranks:
-    """The processes that train together, or the only one.
+    """The processes that train together, or a single one.
 
-    What each computes is exchanged after every block, so that all of them know the whole run; the first alone writes
-    files and shows progress.
+    Their results are exchanged after every block, so that every process has the whole run; only the first writes files
+    and shows progress.
 
     Attributes:
         rank: number of this process, from 0.
-        size: how many there are.
+        size: number of processes.
         shard: what is divided: "seeds" or "tasks".
-        device: where this one computes: of several GPUs in a machine each has its own.
+        device: device of this process; with several GPUs in a machine, each process has its own.
     """
 
     joined = 0
-    """How often this process has joined others: each time under names of its own in the store that they share."""
+    """Number of groups that this process has joined; each group has a prefix of its own in the shared store."""
 
     def __init__(self, shard: str, device: str | torch.device):
         self.rank, self.size, self._local, self.shard, self.device = 0, 1, 1, shard, device
@@ -52,11 +52,11 @@ class Ranks:
 
     @property
     def share_tasks(self) -> bool:
-        """Whether there are several, which divide every meta-batch: each then advances all replicas."""
+        """Whether several processes divide every meta-batch, so that each process advances all replicas."""
         return self.size > 1 and self.shard == "tasks"
 
     def own(self, replicas: Sequence[T]) -> list[T]:
-        """Return what of all replicas this rank advances."""
+        """Return those of all replicas that this rank advances."""
         return list(replicas if self.share_tasks else replicas[self.rank :: self.size])
 
     def threads(self, seeds: Sequence[int], most: int) -> int:
@@ -65,10 +65,10 @@ class Ranks:
         return max(1, min(own, most // self._local))
 
     def gather(self, ours: list[T]) -> list[T]:
-        """Return what all ranks have of their own replicas, in the order of the replicas.
+        """Return the results of all ranks for their own replicas, in the order of the replicas.
 
         Raises:
-            RankLost: one of them has stopped.
+            RankLost: another rank has stopped.
         """
         if self.size == 1 or self.share_tasks:
             return ours
@@ -77,10 +77,10 @@ class Ranks:
         return [everyone[i % self.size][i // self.size] for i in range(sum(map(len, everyone)))]
 
     def first(self, work: Callable[[], T]) -> T:
-        """Have the first rank do something; return what came of it, or raise its error, on all of them.
+        """Run `work` on the first rank only; return its result, or raise its error, on every rank.
 
         Raises:
-            RankLost: one of them has stopped.
+            RankLost: another rank has stopped.
         """
         if self.size == 1:
             return work()
@@ -97,7 +97,7 @@ class Ranks:
 
     @contextmanager
     def one_after_the_first(self) -> Iterator[None]:
-        """Have the first rank of each machine go through the block before the others, which find what it has kept."""
+        """Run the block on the first rank of each machine before the others, which then find what it has cached."""
         ahead = self.size == 1 or int(os.environ["LOCAL_RANK"]) == 0
         if not ahead:
             self._together(dist.barrier)
@@ -140,13 +140,13 @@ class Ranks:
         try:
             if not self._terminated:
                 exchange()
-        except RuntimeError as error:  # a connection is closed, which is all that torch says
+        except RuntimeError as error:  # torch reports only that a connection was closed
             raise self._lost() from error
         if self._terminated:
             raise self._lost()
 
     def _lost(self) -> RankLost:
-        """Find out who is missing. Closing our own connections tells those that still wait for us."""
+        """Return the error that names the missing ranks. Closing our own connections releases ranks that wait."""
         with suppress(Exception):
             dist.destroy_process_group()
         here, missing = [], []
@@ -162,7 +162,7 @@ class Ranks:
         return RankLost(f"{who} stopped, and so does training", self.rank == min(here, default=self.rank))
 
     def _terminate(self, *_: object) -> None:
-        """Take note that torchrun asks us to stop, as it does when another has; and say that we are there."""
+        """Record that torchrun asks this process to stop, as when another died, and report that this one is alive."""
         self._terminated = True
         self._here()
 

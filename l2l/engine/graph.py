@@ -24,10 +24,12 @@ VIEWS |= dict.fromkeys((aten.view.default, aten._unsafe_view.default), aten.resh
 def record(function: Function, *example: Tensor) -> GraphModule:
     """Return `function` as the list of tensor operations it performs on inputs shaped like `example`.
 
-    Its Python runs once, here. So whatever it makes of values rather than shapes can't be recorded.
+    The function's Python code runs once, here, so that whatever depends on the values of tensors rather than on their
+    shapes can't be recorded.
 
     Raises:
-        Unavailable: it can't be recorded, as it looks at values (an `if` on a tensor), or torch has no recorder.
+        Unavailable: the function can't be recorded, because it depends on values (an `if` on a tensor), or torch has no
+            recorder.
         Exception: the function's own, of any type, if it raises one when called.
     """
     recorded = trace(function, *example)
@@ -36,7 +38,7 @@ def record(function: Function, *example: Tensor) -> GraphModule:
         for product in [node for node in graph.nodes if node.target in PRODUCTS]:
             with graph.inserting_before(product):
                 rewrite(graph, product)
-    for node in graph.nodes:  # what is rewritten may lie otherwise in memory
+    for node in graph.nodes:  # a rewritten tensor may have another memory layout
         node.target = VIEWS.get(node.target, node.target)
     graph.eliminate_dead_code()
     recorded.recompile()
@@ -44,14 +46,15 @@ def record(function: Function, *example: Tensor) -> GraphModule:
 
 
 # Each rewrite looks at one product A B, [batch, rows, inner] times [batch, inner, columns] or without the batch, and
-# puts something equal in its place that libraries do faster at these sizes. `make bench` measures what each is worth.
+# replaces it by an equal expression that libraries compute faster at these sizes. `make bench` measures the gain of
+# each.
 
 
 def factor_last(graph: Graph, product: Node) -> None:
-    """Write A (c B) with a scalar c as c (A B) where the product is smaller than what it is made of."""
+    """Write A (c B) with a scalar c as c (A B) where B is larger than the product."""
 
     def factors(x: Node) -> tuple[list[float | Node], Node]:
-        """The scalars c, whose product it is multiplied by, and B, of x = c B."""
+        """Return the scalars whose product is c, and B, such that x = c B."""
         if x.target is aten.neg.default:
             c, B = factors(x.all_input_nodes[0])
             return [-1.0, *c], B

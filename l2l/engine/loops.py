@@ -16,7 +16,7 @@ from l2l.engine.native import NativeLoop, Unavailable, compile_step, reasons
 State = tuple[Tensor, ...]
 Loop = Callable[[State, State], tuple[State, Tensor]]  # (state, batches [n, ...]) -> (state, outputs [n])
 ROUNDING = {torch.float32: 1e-6, torch.float64: 1e-14}
-"""Relative, of one update; what an engine may differ by is a hundred times what this does to the result."""
+"""Relative rounding error of an update; an engine may differ by a hundred times its effect on the result."""
 
 
 class Engine(NamedTuple):
@@ -47,7 +47,7 @@ def repeated(step: Function, rates: State = ()) -> Loop:
 
 
 def recorded(forms: Sequence[Function], example: State) -> tuple[Function, Unavailable | None]:
-    """Record the first form of a function that can be; where none can, return the last one itself, and why."""
+    """Record the first form of a function that can be recorded; if none can, return the last form and the reason."""
     for form in forms:
         try:
             return record(form, *example), None
@@ -57,18 +57,18 @@ def recorded(forms: Sequence[Function], example: State) -> tuple[Function, Unava
 
 
 def check_pure(who: str, function: Function, example: State) -> State:
-    """Return what a function gives.
+    """Call a function twice; return its result.
 
     Raises:
-        ValueError: it changes what it is given, or gives something else the next time.
+        ValueError: the function modifies its arguments, or its two results differ.
     """
     kept = tuple(x.clone() for x in example)
     with torch.no_grad():
         results = function(*example), function(*example)
     if not _same(example, kept):
-        raise ValueError(f"{who} must return new tensors, and changes those that are given")
+        raise ValueError(f"{who} must return new tensors, but modifies those that it is given")
     if not _same(*results):
-        raise ValueError(f"{who} must be a function of what is given, and is random")
+        raise ValueError(f"{who} must be a function of its arguments, but is random")
     return results[0]
 
 
@@ -77,10 +77,10 @@ def _same(these: State, those: State) -> bool:
 
 
 def compiled(step: GraphModule, state: State, rates: State, batch: State) -> Engine:
-    """Compile a recorded step; where an engine is not available, say why and take the next.
+    """Compile a recorded step and return the fastest engine available; warn, with the reason, if it is a slower one.
 
-    What is compiled makes one update first, and is trusted if the recorded step agrees. On a GPU each step is compiled
-    alone.
+    The compiled code first makes one update, and is used only if the recorded step agrees. On a GPU the step is
+    compiled without its loop.
 
     Raises:
         RuntimeError: the fastest engine is not available, and L2L_STRICT is 1.
@@ -106,10 +106,10 @@ def compiled(step: GraphModule, state: State, rates: State, batch: State) -> Eng
 
 
 def compiled_alone(step: GraphModule, state: State, rates: State, batch: State) -> Function:
-    """Compile a recorded step without its loop; it is trusted if it agrees with the recorded one.
+    """Compile a recorded step without its loop, and return it if it agrees with the recorded one.
 
     Raises:
-        Unavailable: it can't be compiled here, or doesn't agree.
+        Unavailable: the step can't be compiled here, or doesn't agree.
     """
     function = compile_step(step, (*state, *rates, *batch))
     verify(repeated(function, rates), step, state, rates, batch)
@@ -120,7 +120,7 @@ def verify(loop: Loop, step: Function, state: State, rates: State, batch: State)
     """Compare a loop's first update with that of the recorded step.
 
     Raises:
-        Unavailable: they differ by more than rounding explains, which is measured by moving the state by as much.
+        Unavailable: they differ by more than the effect of rounding, which is measured by perturbing the state.
     """
     moved = tuple(x * (1 + ROUNDING[x.dtype]) if x.is_floating_point() else x for x in state)
     batches = tuple(x[None].contiguous() for x in batch)
@@ -135,12 +135,12 @@ def verify(loop: Loop, step: Function, state: State, rates: State, batch: State)
 
 
 def lost(what: str, engine: str, reason: Exception) -> None:
-    """Say that training, or another part, falls back to this engine, and why; raise if L2L_STRICT is 1.
+    """Warn that training, or measuring, falls back to this engine, and why.
 
     Raises:
-        RuntimeError: in place of the warning.
+        RuntimeError: L2L_STRICT is 1; this error replaces the warning.
     """
-    message = f"{what} is {engine} and so several times slower, as a faster engine isn't available: {reason}"
+    message = f"{what} runs on the {engine} engine and is several times slower, as none faster is available: {reason}"
     if os.environ.get("L2L_STRICT") == "1":
         raise RuntimeError(message) from reason
     warnings.warn(message, RuntimeWarning, stacklevel=2)

@@ -1,4 +1,4 @@
-"""Every call to what is not yet a stable part of torch: the recorder, the compiler, and the library it makes.
+"""Every call to parts of torch that are not yet stable: the recorder, the compiler, and the libraries it makes.
 
 Whatever goes wrong in one of them is raised as `Unavailable`, with the reason; `loops` decides what to do then.
 """
@@ -27,10 +27,10 @@ from l2l.engine import cache
 COMPILER = {
     "aot_inductor.precompile_headers": False,
     "aot_inductor.compile_wrapper_opt_level": "Og",
-    "cpp.vec_isa_ok": True,  # the processor tells what it can do; little is compiled to find out
+    "cpp.vec_isa_ok": True,  # the processor reports its instruction sets; no test is compiled for each
     "cpp.enable_floating_point_contract_flag": "fast",  # a b + c as one instruction, rounded once
 }
-"""Half the time in the compiler, and kernels that are a little faster than by default."""
+"""Options that halve the compile time, and make kernels that are slightly faster than the defaults do."""
 Tensors = tuple[Tensor, ...]
 LOCK = threading.RLock()
 """Held while something is recorded or compiled: torch does both with state that all threads share."""
@@ -43,7 +43,7 @@ class Unavailable(RuntimeError):
 
 @contextmanager
 def reasons(what: str) -> Iterator[None]:
-    """Raise whatever goes wrong within as `Unavailable`, with the line of the message that tells most."""
+    """Raise any error within the block as `Unavailable`, with the most informative line of its message."""
     try:
         yield
     except Unavailable:
@@ -53,13 +53,13 @@ def reasons(what: str) -> Iterator[None]:
         of_compiler = [line for line in lines if re.search(r"\berror:|not found|No such file", line)]
         reason = re.split(r"(?<=[.!?])\s", (of_compiler or lines or [type(error).__name__])[0])[0]  # a sentence
         odd = [path for path in (tempfile.gettempdir(), torch.__path__[0]) if re.search(r"[\s'\"]", path)]
-        hint = f" (torch gives the compiler paths unquoted, and one is {odd[0]!r})" if of_compiler and odd else ""
+        hint = f" (torch passes paths to the compiler unquoted, and one is {odd[0]!r})" if of_compiler and odd else ""
         raise Unavailable(f"{what}: {reason[:300]}{hint}") from error
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Leave out torch's warnings about itself; those of others, and what they set meanwhile, stay."""
+    """Suppress torch's warnings about itself; other warnings, and filters set meanwhile, are kept."""
     warnings.filterwarnings("ignore", module=r"torch\.|copyreg")
     ours = warnings.filters[0]
     try:
@@ -73,17 +73,17 @@ def trace(function: Callable, *example: Tensor) -> GraphModule:
     """Return the graph of what `function` does with tensors shaped like `example`; see `graph.record`."""
     with LOCK, torch.no_grad():
         try:
-            with reasons("it can't be recorded"), quiet():
+            with reasons("the function can't be recorded"), quiet():
                 from torch.fx.experimental.proxy_tensor import make_fx
 
                 return make_fx(function)(*example)
         except Unavailable:
-            function(*example)  # an error of its own is told as such
+            function(*example)  # raises the function's own error, if it has one
             raise
 
 
 def compile_step(step: GraphModule, example: Tensors) -> Callable:
-    """Compile the step alone, by torch.compile; its callers hold Python's lock."""
+    """Compile the step alone, by torch.compile; calls of the result hold Python's lock."""
     with LOCK, torch.no_grad(), reasons("torch.compile fails"), quiet():
         compiled = torch.compile(step, fullgraph=True, dynamic=False)
         compiled(*example)
@@ -93,8 +93,8 @@ def compile_step(step: GraphModule, example: Tensors) -> Callable:
 class NativeLoop:
     """A recorded step in a loop over any number of batches, as one C++ function.
 
-    It is kept on disk, under a name made of all that it depends on, so that the next process starts at once. It runs
-    without Python's lock, so that threads use all cores: torch's own bindings hold it.
+    The compiled loop is kept on disk, under a hash of everything that it depends on, so that the next process starts at
+    once. The loop runs without Python's lock, which torch's own bindings would hold, so that threads use all cores.
 
     Raises:
         Unavailable: a compiler or a part of torch is absent, too old or broken, or the step holds an operation without
@@ -126,7 +126,7 @@ class Container:
             raise ValueError("the compiled loop takes at least one batch, got none")
         inputs = [*state, *self._rates, *batches]
         expected = [*self._given, *(((n, *shape), dtype) for shape, dtype in self._batch)]
-        for x, (shape, dtype) in zip(inputs, expected, strict=True):  # C++ reads memory as it was told it would be
+        for x, (shape, dtype) in zip(inputs, expected, strict=True):  # C++ does not check the layout of what it reads
             if x.shape != shape or x.dtype != dtype or x.device.type != "cpu" or not x.is_contiguous():
                 got = f"{x.dtype} of shape {tuple(x.shape)} and strides {x.stride()} on {x.device}"
                 raise ValueError(f"the compiled loop takes {dtype} of shape {tuple(shape)}, contiguous, got {got}")
@@ -182,7 +182,7 @@ def _build(step: GraphModule, state: Tensors, rates: Tensors, batch: Tensors) ->
         ThreadPoolExecutor(2) as beside,
         _object_files(beside),
     ):
-        # Asks the C++ compiler for a second or two, and keeps the answer; `config.patch` holds in this context alone.
+        # Queries the C++ compiler, which takes a second or two, and caches the answer; `config.patch` is per context.
         beside.submit(copy_context().run, cpu_vec_isa.pick_vec_isa)
         program = torch.export.export(_Scan(step), (state, rates, batches), strict=False, dynamic_shapes=shapes)
         package = torch._inductor.aoti_compile_and_package(program, package_path=f"{folder}/loop.pt2")
@@ -196,7 +196,7 @@ def _build(step: GraphModule, state: Tensors, rates: Tensors, batch: Tensors) ->
 
 @contextmanager
 def _object_files(beside: ThreadPoolExecutor) -> Iterator[None]:
-    """Have the C++ compiler make a library's two halves side by side: torch would wait for the first."""
+    """Compile the two halves of a library in parallel; torch would compile one after the other."""
     from torch._inductor import cpp_builder
 
     run = cpp_builder.run_compile_cmd

@@ -42,7 +42,7 @@ def _is_state(state: object) -> bool:
 
 
 def rates(config: TrainConfig, device: str | torch.device) -> tuple[Tensor, Tensor]:
-    """Return α, of every inner step or of each, and β: inputs of the step, so that another α needs no other code."""
+    """Return α (one rate, or one for each inner step) and β: inputs of the step, so that a new α needs no new code."""
     tensor = partial(torch.tensor, dtype=DTYPES[config.dtype], device=device)
     return tensor(config.alpha), tensor(config.beta)
 
@@ -50,7 +50,7 @@ def rates(config: TrainConfig, device: str | torch.device) -> tuple[Tensor, Tens
 def make_step(config: TrainConfig, like: Params, fixed: bool = False) -> Function:
     """Return lines 4 to 11 as a function: (theta, *state, alpha, beta, *batch) -> (theta, *state, loss).
 
-    With `fixed` the rates are the config's numbers, whatever is given: for a method that can't do with tensors.
+    With `fixed` the rates are the config's numbers, whatever is passed: for a method that can't take tensors.
     """
     gradient, update = make_gradient(config, like, fixed), make_update(config, fixed)
 
@@ -124,10 +124,10 @@ def _meta_gradient(config: TrainConfig, theta: Params, batch: Batch, alpha: Rate
 def draw(
     family: TaskFamily, config: TrainConfig, tasks: int, generator: torch.Generator, device: str | torch.device
 ) -> tuple[Tensor, ...]:
-    """Draw tasks of the config's shape.
+    """Draw tasks with as many points as the config asks for; return the four tensors of the batch.
 
     Raises:
-        TypeError, ValueError: they are none.
+        TypeError, ValueError: the family returns no batch, or a batch of other sizes.
     """
     batch = family.sample(tasks, config.shots, config.query, generator=generator, dtype=DTYPES[config.dtype])
     points = tensors_of(batch, f"what {type(family).__name__}.sample gives")
@@ -139,10 +139,11 @@ def draw(
 
 
 def check_parts(config: TrainConfig, x: Tensor, y: Tensor) -> None:
-    """Look at the loss and the inner loop on the first of these tasks, [T, points, …] each, before any work is done.
+    """Check network, loss and inner loop on the first of these tasks, [T, points, …] each, before any work is done.
 
     Raises:
-        TypeError, ValueError: they give what can't be trained on, or a label has no output of the network.
+        TypeError, ValueError: the network can't take x, a label has no output of the network, or the loss or the inner
+            loop returns what can't be trained on.
     """
     method, _, loss, _ = config.parts
     theta = {name: p.to(x.device) for name, p in config.initial_parameters(config.seeds[0]).items()}
@@ -172,12 +173,16 @@ def _check_loss(config: TrainConfig, phi: Params, x: Tensor, y: Tensor) -> None:
             raise TypeError(f"labels must be int64, got {str(y.dtype).removeprefix('torch.')}")
         classes = outputs.shape[-1]
         if len(out := y[(y < 0) & (y != IGNORED) | (y >= classes)]):
-            raise ValueError(f"labels must be below {classes}, the number of the network's outputs, got {int(out[0])}")
+            raise ValueError(
+                f"labels must be ≥ 0 and below {classes}, the number of the network's outputs, got {int(out[0])}"
+            )
     value = loss(phi, x, y[0])
     if not isinstance(value, Tensor) or value.shape != ():
         found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
         name = part_name(config.loss)
-        raise TypeError(f"loss must give a tensor without axes, for autograd to go through; {name} gives {found}")
+        raise TypeError(
+            f"loss must return a differentiable tensor without axes; {name} returns {found}"
+        )
 
 
 def sampler(family: TaskFamily, config: TrainConfig, device: str | torch.device) -> Sample:
@@ -202,7 +207,7 @@ def advance(replica: Replica, loop: Loop, updates: int, sample: Sample) -> tuple
 
 
 def pack(replicas: Sequence[Replica]) -> dict[str, Tensor]:
-    """Return what training needs beside theta to go on, as tensors [R, ...]."""
+    """Return what training needs in addition to theta to continue, as tensors [R, ...]."""
     packed = {f"state.{i}": torch.stack(x).cpu() for i, x in enumerate(zip(*(r.state for r in replicas), strict=True))}
     return packed | {"rng": torch.stack([replica.rng for replica in replicas])}
 
@@ -210,7 +215,7 @@ def pack(replicas: Sequence[Replica]) -> dict[str, Tensor]:
 def unpack(theta: Tensor, packed: dict[str, Tensor], device: str | torch.device) -> list[Replica]:
     """Undo `pack`, given the parameters [R, P].
 
-    Tensors are copied: last bits may depend on where in memory one begins, and a generator overlooks a view's offset.
+    Tensors are copied: last bits may depend on a tensor's alignment in memory, and a generator ignores a view's offset.
     """
     state = [packed[f"state.{i}"] for i in range(len(packed) - 1)]
     return [

@@ -42,7 +42,7 @@ class Block(NamedTuple):
 
 
 class Advanced(NamedTuple):
-    """What a block gave."""
+    """The result of a block for one replica."""
 
     replica: Replica
     losses: Tensor  # [updates]
@@ -78,7 +78,7 @@ class Workers:
             tuple(x[0].clone() for x in self._sample(1, stream(TRAIN, config.seeds[0]))) for _ in range(2)
         )
         if not all(map(torch.equal, self._batch, again)):
-            raise ValueError(f"{family!r} must draw the same tasks from the same generator, and draws others")
+            raise ValueError(f"{family!r} must draw the same tasks from the same generator state, but draws others")
         alpha, beta = self._rates
         who = f"the method {config.parts.method.name}, with its network and its loss,"
         grads, _ = check_pure(who, make_gradient(config, like, fixed=True), (start.theta, alpha, *self._batch))
@@ -89,7 +89,7 @@ class Workers:
         def of(make: Callable[..., Function], *example: Tensor) -> tuple[Function, Unavailable | None]:
             return recorded([make(fixed=fixed) for fixed in (False, True)], example)
 
-        # Until it is compiled, Python's lock lets only one thread work at a time.
+        # Until the step is compiled, Python's lock lets only one thread work at a time.
         if self._shared:
             part = group.part(self._batch)
             gradient, reason = of(partial(make_gradient, config, like), start.theta, alpha, *part)
@@ -117,7 +117,7 @@ class Workers:
         return idle
 
     def compile(self) -> None:
-        """Compile the step for every worker, as far as that works here."""
+        """Compile the step for every worker; where that fails, fall back to a slower engine."""
         if self._shared:
             if self.engine == "recorded":
                 self._compile_halves()
@@ -126,7 +126,7 @@ class Workers:
             self._loops = self._some(self._count if parallel else 1, one)
 
     def _compile_halves(self) -> None:
-        """Compile the two halves of a step that ranks share: they meet between the gradient and the update."""
+        """Compile the two halves of a step that ranks share, the gradient and the update; ranks exchange in between."""
         try:
             gradient, update = (compiled_alone(*half) for half in self._halves)
         except Unavailable as reason:
@@ -135,7 +135,7 @@ class Workers:
             self.engine, self._loops = "compiled", self._some(1, lambda: self._share(gradient, update))
 
     def advance(self, replicas: list[Replica], blocks: Iterable[Block]) -> Iterator[list[Advanced]]:
-        """Make block after block of outer updates; after each, yield where every replica stands.
+        """Make block after block of outer updates; after each, yield the state of every replica.
 
         A replica starts on its next block as soon as it has done one, and is measured meanwhile, so that no thread
         waits for a slower one.
@@ -183,10 +183,11 @@ _alone, _threads_of_first, _inside = threading.Lock(), 1, 0
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Have torch's own operations in this thread use a single core meanwhile.
+    """Make torch's own operations in this thread use a single core within the block.
 
-    Torch keeps the number for each thread, and a new thread begins with the one that was set last, in any. So a thread
-    that was begun while another trains has a 1 which isn't its own, and gets what the first of those had.
+    Torch keeps the number of cores for each thread, and a new thread starts with the number that was set last in any
+    thread. A thread that starts while another trains therefore inherits 1; after the block it gets the number that the
+    first training thread had.
     """
     global _threads_of_first, _inside
     with _alone:

@@ -1,4 +1,4 @@
-"""The explorer `adapt`: drag the support points, step by step, at every stage of meta-training."""
+"""The explorer `adapt`: drag the support points and adapt step by step, at every stage of meta-training."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -16,7 +16,7 @@ from l2l.run import Run
 from l2l.tasks import SineTasks
 
 RELATIVES_NOTE = (
-    " Reptile, ANIL and Meta-SGD are runs of chapter 11, kept at fewer moments; Reptile was trained with five inner "
+    " Reptile, ANIL and Meta-SGD are runs of chapter 11, with fewer checkpoints; Reptile was trained with five inner "
     "steps."
 )
 PRESETS = (
@@ -41,10 +41,10 @@ PRESETS = (
 
 
 def adapt(runs: Mapping[str, Run] | None = None, *, compact: bool = False) -> Explorer:
-    """Explore adaptation: drag the support points, step by step, at every stage of meta-training.
+    """Explore adaptation: drag the support points and adapt step by step, at every stage of meta-training.
 
-    With the package's own runs a reader can add Reptile, ANIL and Meta-SGD, at the moments that are stored of them.
-    ANIL's steps move the head alone, and Meta-SGD's have the learned rates, times α over the trained one.
+    With the package's own runs a reader can add Reptile, ANIL and Meta-SGD, at the iterations of their checkpoints.
+    ANIL's steps change the head alone; Meta-SGD's use the learned rates, multiplied by the chosen over the trained α.
 
     The page takes up to 50 steps θ^(k) = θ^(k-1) - α ∇L(θ^(k-1); support) in double precision.
 
@@ -57,7 +57,8 @@ def adapt(runs: Mapping[str, Run] | None = None, *, compact: bool = False) -> Ex
         Explorer.
 
     Raises:
-        ValueError: no runs, unknown methods, or runs that do not start from the same parameters.
+        ValueError: no runs, unknown methods, or runs that have no checkpoint 0 or start from different parameters.
+        TypeError: a run of a task family other than SineTasks.
     """
     shipped = runs is None
     runs = shipped_runs() if runs is None else dict(runs)
@@ -95,7 +96,7 @@ def _with_rates(params: Params, alpha: Rate) -> Params:
     return params | {f"log_rate.{n}": p for n, p in params.items()}
 
 
-# Of the methods of chapter 11: the file, and what names its parameters, which is all that is read.
+# For each method of chapter 11: its file, and a Method that names its parameters; nothing else of it is used.
 RELATIVES = {
     "reptile": ("reptile", Method("reptile", maml)),
     "anil": ("maml-head", Method("head", maml)),
@@ -104,7 +105,7 @@ RELATIVES = {
 
 
 def _relatives(iterations: list[int]) -> tuple[dict, dict]:
-    """Return their parameters by moment, and Meta-SGD's rates as multiples of α; first replica."""
+    """Return the first replica's parameters of these methods by iteration, and Meta-SGD's rates as multiples of α."""
     weights: dict = {method: {} for method in RELATIVES}
     scales: dict = {"meta-sgd": {}}
     for method, (file, known) in RELATIVES.items():
@@ -137,11 +138,11 @@ def _check_runs(runs: Mapping[str, Run]) -> None:
     start = None
     for method, run in runs.items():
         if 0 not in run.checkpoints:
-            raise ValueError(f"runs must keep their start, checkpoint_at=(0, …), which that of {method} does not")
+            raise ValueError(f"runs must keep their start, as with checkpoint_at=(0, …), but that of {method} does not")
         theta = flatten(run.checkpoints[0], axes=1)[0]
         start = theta if start is None else start
         if theta.shape != start.shape or not torch.equal(theta, start):
-            raise ValueError(f"runs must start from the same parameters, that of {method} does not")
+            raise ValueError(f"runs must start from the same parameters, but that of {method} does not")
 
 
 def _provenance(run: Run) -> str:

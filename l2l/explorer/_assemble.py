@@ -15,11 +15,11 @@ SEED = 5
 
 
 def assemble() -> Explorer:
-    """Put line 10 together: the page runs the reader's lines and compares with the exact meta-gradient.
+    """Put line 10 together: the page runs the reader's lines and compares the result with the exact meta-gradient.
 
-    The lines of the inner loop and of the meta-gradient are pieces to choose and to order; some are nearly right. What
-    is built is run in double precision on a small network with three inner steps, and where the result deviates the
-    explorer says which mistake that is.
+    The lines of the inner loop and of the meta-gradient are pieces to choose and to order; some are nearly right. The
+    reader's program runs in double precision on a small network with three inner steps; if its result deviates, the
+    explorer names the mistake.
 
     Returns:
         Explorer.

@@ -23,13 +23,13 @@ def draw(
         x: increasing inputs, [N]; the axis goes from the first to the last.
         answers: values at x, [N], under "truth" or the name of a method, whose line style they get.
         points: inputs and values that are shown from the beginning, [n] each.
-        reach: the y axis goes from -reach to reach; a quarter beyond everything that is shown unless given.
+        reach: the y axis goes from -reach to reach; by default a quarter beyond everything that is shown.
 
     Returns:
         Explorer.
 
     Raises:
-        ValueError: x doesn't increase, an answer has another shape or a name without a style, or there is none.
+        ValueError: x doesn't increase, an answer has another shape or a name without a style, or there are no answers.
     """
     if x.dim() != 1 or len(x) < 2 or not (x.diff() > 0).all():
         raise ValueError(f"x must increase, with shape [N] and N ≥ 2, got shape {list(x.shape)}")

@@ -17,16 +17,16 @@ FAMILIES = {
     "faster": {"slope": (0.0, 0.0), "frequency": 2.0},
     "tilted": {"slope": (-0.6, 0.6), "frequency": 1.0},
 }
-"""y = m x + A sin(ωx + b), with the amplitudes and phases of SineTasks: the slopes m, uniform, and the frequency ω."""
+"""y = m x + A sin(ωx + b), with the amplitudes and phases of SineTasks: the range of m, which is uniform, and ω."""
 
 
 def learn() -> Explorer:
     """Be the learner: draw ten curves of one family from five points each, and see your query error fall, or not.
 
-    After each curve the truth is shown, and everybody's error on the same five points, whose y have normal noise of
-    standard deviation 0.1: MAML, FOMAML and pre-training after ten steps, the solver that takes two points, and the
-    posterior mean for the first family's prior. At the end the reader is asked what the curves had in common. Two more
-    families show what does not transfer. Nothing leaves the page.
+    After each curve the true function is shown, and the query error of every learner given the same five points, whose
+    y have normal noise of standard deviation 0.1: MAML, FOMAML and pre-training after ten steps, the two-point solver,
+    and the posterior mean under the first family's prior. At the end the reader is asked what the curves had in common.
+    Two more families show what does not transfer. Nothing leaves the page.
 
     Returns:
         Explorer.

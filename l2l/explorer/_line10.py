@@ -60,8 +60,8 @@ def line10() -> Explorer:
 
     Along its own axes e_j a task is L(θ) = Σ_j h_j (u_j²/2 + κ u_j⁴/4) with u_j = e_jᵀ(θ - c); support and query
     loss are the same. The directions, means over tasks, with H_k the Hessian at θ^(k) and g the gradient at θ^(K):
-    exact ∏(I - αH_k) g; first-order g; all Jacobians at θ, (I - αH_0)^K g; Reptile (θ - θ^(K))/α. For κ = 0 each
-    rests at (Σ W_i)⁻¹ Σ W_i c_i.
+    exact ∏(I - αH_k) g; first-order g; all Jacobians at θ, (I - αH_0)^K g; Reptile (θ - θ^(K))/α. For κ = 0
+    descent along each of them converges to (Σ W_i)⁻¹ Σ W_i c_i.
 
     Returns:
         Explorer.
@@ -69,7 +69,7 @@ def line10() -> Explorer:
     Source: Finn et al. (2017), algorithm 1, line 10; Nichol et al. (2018) for Reptile.
     """
     styles = line_styles("maml", "fomaml", "untrained", "reptile")
-    broad = {"dash": "", "width": 7, "opacity": 0.45}  # it shows beneath the exact one
+    broad = {"dash": "", "width": 7, "opacity": 0.45}  # so that it shows beneath the exact arrow
     settings = {
         "presets": QUADRATICS,
         "styles": {
@@ -80,8 +80,8 @@ def line10() -> Explorer:
         },
     }
     alt = (
-        "Two tasks as valleys in a plane of two parameters, one lying and one standing, and the places where MAML, "
-        "first-order MAML and Reptile converge between their minima."
+        "Two tasks as valleys in a plane of two parameters, one horizontal and one vertical, and the points between "
+        "their minima to which MAML, first-order MAML and Reptile converge."
     )
     return Explorer("line10", settings, _still(), alt)
 

@@ -1,4 +1,4 @@
-"""The explorer `metatrain`: every method learns in the page."""
+"""The explorer `metatrain`: every method trains in the page."""
 
 import base64
 from collections.abc import Mapping
@@ -17,18 +17,18 @@ from l2l.tasks import HELD_OUT, META_TEST, TRAIN, SineTasks, stream
 
 SEEDS = range(10)  # that the page offers for training
 TEST_TASKS = 50
-METHODS = ("maml", "fomaml", "pretrain", "reptile", "anil", "meta-sgd")  # that the page can train; the first three do
+METHODS = ("maml", "fomaml", "pretrain", "reptile", "anil", "meta-sgd")  # that the page can train; three at first
 KERNEL = Path(__file__).parent / "kernel" / "kernel.wasm"
 
 
 def metatrain() -> Explorer:
-    """Explore meta-training: every method learns in the page, in a thread of its own, with exact gradients.
+    """Explore meta-training: every method trains in the page, in a thread of its own, with exact gradients.
 
-    MAML, FOMAML, joint pre-training, Reptile, ANIL and Meta-SGD; their settings, and the family's amplitudes and
-    phases, are the reader's. A seed in the page is that seed in `l2l.train`: the same first parameters and the same
-    tasks, and the gradient norm is the history's. The page computes in single precision, by a kernel in WebAssembly;
-    where a browser or a content policy keeps that out, in double precision, some ten times slower. Errors are means
-    over TEST_TASKS tasks of the meta-test stream, with 100 query points each.
+    The methods are MAML, FOMAML, joint pre-training, Reptile, ANIL and Meta-SGD; the reader chooses their settings and
+    the family's amplitudes and phases. A seed gives the same initial parameters and the same tasks as in `l2l.train`,
+    and the gradient norm is the one in a run's history. The page computes in single precision, by a kernel in
+    WebAssembly; where a browser or a content security policy forbids WebAssembly, it computes in double precision,
+    about ten times slower. Errors are means over TEST_TASKS tasks of the meta-test stream, with 100 query points each.
 
     Returns:
         Explorer.
@@ -65,8 +65,8 @@ def _settings() -> dict:
         "worker": joined("metatrain/worker.js"),
         "kernel": base64.b64encode(KERNEL.read_bytes()).decode(),
         "note": (
-            "All methods take their steps on the same batches, from the same start, each as fast as it can; a change "
-            "of setting starts afresh. With one inner step Reptile is joint pre-training. "
+            "All methods train on the same batches, from the same initial parameters, each as fast as it can; changing "
+            "a setting restarts training. With one inner step Reptile is joint pre-training. "
             f"Errors are mean squared errors, means over {TEST_TASKS} tasks that no training sees. The fit shows one "
             "task, with support points on half of the axis, after the chosen number of steps."
         ),

@@ -70,7 +70,7 @@ def joined(*modules: str) -> str:
         for path in IMPORT.findall(source):
             visit(posixpath.normpath(posixpath.join(posixpath.dirname(module), path)), (*importers, module))
         parts[module] = EXPORT.sub("", IMPORT.sub("", source))
-        if left := re.search(r"""^\s*(?:import\b.*["'(]|export\b).*""", parts[module], re.MULTILINE):  # no Python's
+        if left := re.search(r"""^\s*(?:import\b.*["'(]|export\b).*""", parts[module], re.MULTILINE):  # not Python code
             raise ValueError(
                 f'{module} must `import {{name, …}} from "./…";` and export declarations only, got {left[0].strip()!r}'
             )
@@ -82,7 +82,7 @@ def joined(*modules: str) -> str:
 
 @cache
 def shipped_runs() -> dict[str, Run]:
-    """Return the package's own runs of every method, with checkpoints on the way; `make paper` trains them again."""
+    """Return the package's own run of each built-in method, with checkpoints; `make paper` trains these runs again."""
     return {method: Run.stored(method) for method in ("maml", "fomaml", "pretrain")}
 
 

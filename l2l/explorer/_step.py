@@ -1,4 +1,4 @@
-"""The explorer `step`: one inner step of every length, for runs at every moment of their training."""
+"""The explorer `step`: one inner step of any length, for runs at each of their checkpoints."""
 
 from dataclasses import asdict
 
@@ -22,9 +22,9 @@ TASK = {"A": 3.0, "b": 0.5, "x": [-4.2, -2.6, -1.1, 0.7, 2.9]}
 def step() -> Explorer:
     """Explore the length of the inner step: the mean query error after θ - mα∇L(θ) against the multiple m.
 
-    For the package's own runs of MAML, FOMAML and joint pre-training at each of their checkpoints, and for MAML trained
-    with four other rates; over TASKS tasks of ten shots, and for one task whose points the reader drags, with its best
-    multiple, its sharpness αλ_max and the curvature along the step.
+    The networks are the package's own runs of MAML, FOMAML and joint pre-training at each of their checkpoints, and
+    MAML trained with four other rates. The error is the mean over TASKS tasks of ten shots, and that of one task whose
+    points the reader drags, with its best multiple, αλ_max and the curvature along the step.
 
     Returns:
         Explorer.
@@ -56,7 +56,7 @@ def step() -> Explorer:
         "task": TASK,
         "note": (
             f"First plot: mean squared query error after one step on ten points, over {TASKS} tasks (line), and on the "
-            "one task (dotted); each minimum has a dot. The upright lines are the trained length and, dashed, the "
+            "one task (dotted); each minimum is a dot. The vertical lines are the trained length and, dashed, the "
             "chosen one. Second plot: that task (grey), and the network before the step (dotted) and after it. MAML at "
             "other rates was trained for 15,000 iterations, the others at 0.01 for up to 70,000; one seed each."
         ),

@@ -18,7 +18,8 @@ export function buildAdapt(root, panel, settings) {
   const controls = makeControls(state, settings, change);
   const boxes = networkBoxes(state, methods, styles, () => refresh());
   const drawing = new Drawing(state, settings, methods, change);
-  const table = numbersTable("errors as numbers", ["network", "support error", "query error", "query error before"]);
+  const table = numbersTable("errors as numbers",
+    ["network", "support error", "query error", "query error before adaptation"]);
   const spoken = announcement();
   const play = player("Play", () => {
     state.steps = state.steps >= STEPS ? 0 : state.steps + 1;
@@ -36,7 +37,7 @@ export function buildAdapt(root, panel, settings) {
   const errorsNow = ({support, query}) => [support[state.steps], query[state.steps], query[0]].map(readable);
   const say = later(500, result => {
     const errors = Object.keys(result).map(m => `${styles[m].label} ${readable(result[m].query[state.steps])}`);
-    spoken.textContent = `After ${state.steps} steps, query error: ${errors.join(", ")}`;
+    spoken.textContent = `Adaptation steps: ${state.steps}. Query error: ${errors.join(", ")}`;
   });
   function draw() {
     const started = performance.now(), result = compute(state, networks, drawing.grid, family.x_range, compact);

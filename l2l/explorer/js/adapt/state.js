@@ -1,5 +1,5 @@
 // What a reader sets in the explorer "adapt": a task A sin(x + b), its support points (x, with a deviation e from the
-// curve), and which networks are adapted to them, how. And what follows: each network's fit and errors.
+// curve), which networks are adapted to them, and how. And the results: each network's fit and errors.
 
 import {adaptationPath, innerRates} from "../maths/methods.js";
 import {meanSquare, mse} from "../maths/net.js";

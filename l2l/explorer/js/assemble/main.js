@@ -42,7 +42,7 @@ export function buildAssemble(root, panel, settings) {
   function refresh() {
     words.textContent = "";
     lines.replaceChildren(...program.map((name, i) => html("li", {}, html("code", {}, PIECES[name].text),
-      named("↑", "up", name, i > 0 && (() => move(i, -1))), named("↓", "down", name, i + 1 < program.length
+      named("↑", "move up", name, i > 0 && (() => move(i, -1))), named("↓", "move down", name, i + 1 < program.length
         && (() => move(i, 1))), named("✕", "remove", name, () => remove(i)))));
     for (const [name, choice] of Object.entries(offered)) choice.setAttribute("aria-disabled", program.includes(name));
     for (const one of [runButton, clear]) one.disabled = program.length === 0;

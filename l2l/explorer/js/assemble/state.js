@@ -50,8 +50,9 @@ export function judge(program, problem) {
   if (missing.includes("over tasks")) words.push("Nothing is written into g.");
   if (distance(g, first) < 1e-9) words.push(missing.includes("second-order term")
     ? "This is the first-order gradient: the second-order term is missing."
-    : "This is the first-order gradient: g took v before the second-order term was applied to it.");
+    : "This is the first-order gradient: g was computed from v before the second-order term was applied to v.");
   else if (missing.includes("second-order term")) words.push("The second-order term is missing.");
-  else if (twice.length) words.push(`A part is there twice: ${twice.map(name => PIECES[name].text).join("; ")}`);
-  return {g, deviation, right, words: words.length ? words : ["The lines are right, their order is not."]};
+  else if (twice.length) words.push("An earlier line does this part already: "
+    + twice.map(name => PIECES[name].text).join("; "));
+  return {g, deviation, right, words: words.length ? words : ["The lines are right, but their order is not."]};
 }

@@ -1,4 +1,4 @@
-// The explorer "draw": the reader draws a curve first, by pointer, finger or keys; then the answers come over it.
+// The explorer "draw": the reader draws a curve first, by pointer, finger or keys; then the answers are drawn over it.
 
 import {button, note, row} from "../page/controls.js";
 import {announcement, html, later, numbersTable, swatch} from "../page/dom.js";
@@ -20,8 +20,8 @@ export function buildDraw(root, panel, {x, points, answers, styles, reach}) {
   const show = button("Show the answer", () => { shown = !shown; refresh(); });
   const again = button("Start again", () => { pencil.clear(); shown = false; refresh(); });
   panel.append(cell, row(show, again), table.root,
-    note("Draw the curve with a pointer or a finger, or move the pen: left and right along the axis, up and down to ",
-      "draw (with shift: in larger steps)."), spoken);
+    note("Draw the curve with a mouse or a finger, or with the arrow keys once the pen has the focus: left and right ",
+      "move it along the axis, up and down draw, Shift makes the steps larger."), spoken);
 
   const say = later(500, found => { spoken.textContent = found; });
   function refresh() {
@@ -38,7 +38,8 @@ export function buildDraw(root, panel, {x, points, answers, styles, reach}) {
     show.textContent = shown ? "Hide the answer" : "Show the answer";
     show.disabled = !drawn;
     root.l2l = {state: {curve: [...curve], pen: column, drawn, shown}};
-    if (shown) say(off.map(([name, text]) => `${styles[name].label}: ${text}`).join(", "));
+    if (shown) say(`Mean squared difference between your curve and the answers: ${
+      off.map(([name, text]) => `${styles[name].label}, ${text}`).join("; ")}`);
   }
   panel.append(share({python: () => drawAsPython({x, points, answers}, pencil.curve), address: {active: false}}));
   return {drawInWidth: () => { plot.fit(); refresh(); }};

@@ -26,7 +26,7 @@ export class Pencil {
     Object.assign(this, {column: (COLUMNS - 1) / 2, drawn: false});
   }
 
-  // The curve to (column, y), from where the pen is unless given.
+  // Draws the curve at `column`, and on the way there from the place `from`, if it is given.
   put(column, y, from = [column, y]) {
     if (this.locked) return from;
     const value = clamp(y, -this.reach, this.reach);

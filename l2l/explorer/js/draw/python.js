@@ -1,4 +1,4 @@
-// The picture of the explorer "draw", with l2l's own.
+// What the explorer "draw" shows, in Python, with l2l's line styles.
 
 import {listed} from "../page/share.js";
 

@@ -16,7 +16,7 @@ export function stroke(curve, [from, fromY], [to, toY]) {
   }
 }
 
-// Where nothing is drawn yet, a straight line between what is, and level beyond it.
+// Where nothing is drawn yet, straight lines connect the columns that are; beyond them the curve is level.
 export function fillGaps(curve, touched) {
   const drawn = [...touched.keys()].filter(k => touched[k]);
   curve.fill(curve[drawn[0]], 0, drawn[0]);

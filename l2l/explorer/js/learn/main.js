@@ -100,12 +100,12 @@ export function buildLearn(root, panel, settings) {
     open(names[given.family - 1] ?? experiment.family, wholeWithin(given.seed, 1, 999, experiment.seed));
   });
   panel.append(share({address, python: () => experiment.phase === "draw"
-    ? "# First draw the curve, and press Done: these lines hold the true one.\n" : learnAsPython(experiment)}));
+    ? "# First draw the curve and press Done: the code contains the true curve.\n" : learnAsPython(experiment)}));
   anotherTask();
   return {drawInWidth: () => { plot.fit(); errors.fit(); refresh(); }, end: () => address.end()};
 }
 
-// A button that asks first where curves that are drawn would be lost, and is meant when it is pressed again.
+// A button that starts over. If curves would be lost, the first press only warns, and the second one acts.
 function startOver(label, experiment, told, start) {
   let warned = 0;
   return button(label, () => {
@@ -121,10 +121,10 @@ const labelsOf = styles => Object.fromEntries(Object.entries(styles).map(([name,
 function toldText({phase, at, errors}) {
   const task = `Task ${at + 1} of ${TASKS}`, error = readable(errors.ours.at(-1) ?? NaN);
   return {
-    draw: `${task}: five points of a curve. Draw the whole curve. ${at ? "" : "All ten curves are of one family; "
-      + "which one, nobody tells you. The dotted line is yours to draw."}`,
+    draw: `${task}: five points of a curve. Draw the whole curve. ${at ? "" : "All ten curves come from one "
+      + "family, and nobody tells you which. Your curve starts as the dotted line."}`,
     shown: `${task}: your query error is ${error}. The wide grey line is the true curve.`,
-    asked: "Ten curves are done. What have they in common?",
+    asked: "Ten curves are done. What do they have in common?",
     end: "What ten curves taught you:",
   }[phase];
 }

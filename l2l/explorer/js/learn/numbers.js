@@ -1,4 +1,4 @@
-// The same experiment in words and numbers: the points are told, and the curve's height is typed at eleven places.
+// The same experiment in words and numbers: the points as text, and the curve's height typed in at eleven places.
 
 import {valueAt} from "../draw/state.js";
 import {html} from "../page/dom.js";

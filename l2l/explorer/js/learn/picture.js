@@ -30,5 +30,5 @@ export function pictureLink(experiment, words) {
   const file = picture(experiment).replace("<svg ", '<svg style="color: #222; background: white" ')
     .replace("</svg>", `<desc>${escaped}</desc></svg>`);
   return html("a", {download: "ten-curves.svg", href: `data:image/svg+xml,${encodeURIComponent(file)}`},
-    "Keep the picture");
+    "Save the picture");
 }

@@ -37,7 +37,7 @@ export class Questions {
 
   send() {
     const open = Object.keys(this.questions).filter(name => this.answers[name] === undefined);
-    this.told.textContent = open.length ? `Still open: ${open.map(name => this.questions[name].ask).join("; ")}` : "";
+    this.told.textContent = open.length ? `Unanswered: ${open.map(name => this.questions[name].ask).join("; ")}` : "";
     if (!open.length) this.answered(this.answers);
   }
 }

@@ -105,9 +105,9 @@ export const QUESTIONS = {
     truth: ({slope}) => slope[1] > slope[0] ? "waves on a slope" : "waves"},
   amplitude: {ask: "The largest swing, from the middle to a peak, is about", min: 0.5, max: 10, step: 0.5, start: 2.5,
     truth: ({amplitude}) => amplitude[1], near: 1},
-  period: {ask: "From one peak to the next it is about", min: 1, max: 12, step: 0.25, start: 1.5,
+  period: {ask: "The distance from one peak to the next is about", min: 1, max: 12, step: 0.25, start: 1.5,
     truth: ({frequency}) => 2 * Math.PI / frequency, near: 0.8},
-  start: {ask: "At x = 0 the curves were", options: ["never below 0", "never above 0", "on either side"],
+  start: {ask: "At x = 0 the curves were", options: ["never below 0", "never above 0", "on either side of 0"],
     truth: () => "never below 0"},
 };
 
@@ -125,7 +125,7 @@ export function verdict({errors, ends: {first, last}, past, family, families}, l
     + `three ${times(last)} times (medians).`;
   const learnt = first < 0.1 && last < 0.1 ? "You knew this family, or saw through it at once."
     : last < first / 2 ? "You learnt from the tasks, not only from the points: you have learnt to learn."
-      : "From task to task you did not get much better at it.";
+      : "From task to task you did not get much better.";
   const ours = median(errors.ours), others = Object.keys(labels).map(name => [name, median(errors[name])]);
   const better = others.filter(([, error]) => error < ours), worse = others.filter(([, error]) => error >= ours);
   const named = ([name]) => ["solver", "bayes"].includes(name) ? `the ${labels[name]}` : labels[name];

@@ -12,7 +12,7 @@ import {Drawing} from "./drawing.js";
 import {line10AsPython} from "./python.js";
 import {endText, Scene, vectorText} from "./state.js";
 
-const COLUMNS = ["method", "direction at θ", "length ÷ exact", "angle to exact", "comes to rest at"];
+const COLUMNS = ["method", "direction at θ", "length ÷ exact", "angle to exact", "converges to"];
 
 export function buildLine10(root, panel, {styles, presets}) {
   const scene = new Scene(presets), {state} = scene;
@@ -33,7 +33,7 @@ export function buildLine10(root, panel, {styles, presets}) {
 
   const say = later(500, found => {
     const ends = WAYS.map(way => `${styles[way].label} ${endText(way, found, state.bend)}`);
-    spoken.textContent = `Comes to rest: ${ends.join("; ")}`;
+    spoken.textContent = `Converges to: ${ends.join("; ")}`;
   });
   function draw() {
     const found = scene.compute();
@@ -77,15 +77,15 @@ function makeControls(scene, change, refresh) {
 function layOut(panel, presets, {controls, dimensions, play, drawing, table, spoken, use, back}) {
   panel.append(
     group("ready-made tasks", "Try:", ...presets.map(preset => button(preset.name, () => use(preset)))),
-    group("number of parameters", ...dimensions, play.root, button("Back to θ", back)),
+    group("number of parameters", ...dimensions, play.root, button("Back to the start θ", back)),
     drawing.top,
     grid(Object.values(controls)),
     table.root,
     note("Drag the minima (diamonds), the curvatures (squares) and the start θ (disc), or move them with the arrow ",
-      "keys. Arrows point where a descent goes, each as long as its direction; if the longest would leave the figure, ",
-      "all are shortened by one factor. Rings mark where each descent comes to rest, by the closed form for ",
-      "parabolas. On parabolas (κ = 0) a Hessian is the same everywhere, so taking all of them at θ does no harm; ",
-      "bend them and see."),
+      "keys. Each arrow shows a method's descent direction, to scale; if the longest would leave the figure, all are ",
+      "shortened by one factor. A ring marks the point to which a method converges, by the closed form for ",
+      "parabolas. On parabolas (κ = 0) the Hessian of a task is the same everywhere, so evaluating all Hessians at θ ",
+      "changes nothing; increase κ to see when it does."),
     spoken);
 }
 

@@ -49,7 +49,7 @@ export class Scene {
     return moving;
   }
 
-  // Goes on by at most `n` iterations, from the start if there are no descents or all rest.
+  // Continues by at most `n` iterations; from the start if there are no descents or all have ended.
   descend(n) {
     if (!this.descents || this.rested) this.descents = Object.fromEntries(WAYS.map(way => [way, [this.state.theta]]));
     let moving = true;
@@ -58,7 +58,7 @@ export class Scene {
     return moving;
   }
 
-  // The directions at θ, and where each comes to rest by the closed form, which parabolas have.
+  // The directions at θ, and for parabolas the points to which the descents converge, in closed form.
   compute() {
     const {state} = this, each = value => Object.fromEntries(WAYS.map(way => [way, value(way)]));
     return {
@@ -113,7 +113,7 @@ export const vectorText = v => v.map(readable).join(", ").replaceAll("-", "−")
 // What the table says of where a way's descent ends.
 export function endText(way, {rest, places}, bend) {
   if (rest[way]) return vectorText(rest[way]);
-  if (!bend) return "nowhere: pushed away";
-  if (!places) return "press Play";
-  return near(places[way]) ? vectorText(places[way]) : "runs away";
+  if (!bend) return "nowhere: diverges";
+  if (!places) return "press Play to see";
+  return near(places[way]) ? vectorText(places[way]) : "diverges";
 }

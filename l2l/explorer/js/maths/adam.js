@@ -2,7 +2,7 @@
 
 const [BETA1, BETA2, EPSILON] = [0.9, 0.999, 1e-8];
 
-// What both means still lack of the weight 1 after t updates.
+// The sum of the weights in both means after t updates: less than 1, as they start from 0.
 export const remainders = t => [1 - BETA1 ** t, 1 - BETA2 ** t];
 
 export const adamInit = ({values: {length}}) => ({t: 0, m: new Float64Array(length), v: new Float64Array(length)});

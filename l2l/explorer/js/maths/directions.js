@@ -23,7 +23,7 @@ export function direction(way, tasks, theta, {alpha, steps, bend}) {
   }));
 }
 
-// One outer step from θ, at a rate that suits the curvature it meets; null where it is at rest, or has run away.
+// One outer step from θ, at a rate that suits the local curvature; null if the descent has converged or diverged.
 export function outerStep(way, tasks, theta, settings) {
   const v = direction(way, tasks, theta, settings), small = 1e-4;
   const curvature = norm(theta.map((_, j) => {
@@ -42,7 +42,7 @@ function weight(way, h, {alpha, steps}) {
   return {exact: h * left * left, frozen: h * left * left, first: h * left, reptile: (1 - left) / alpha}[way];
 }
 
-// Where a method comes to rest on parabolas: θ* = (Σ W_i)⁻¹ Σ W_i c_i; null where it is pushed away from there.
+// Where a method converges on parabolas: θ* = (Σ W_i)⁻¹ Σ W_i c_i; null if θ* repels the descent.
 export function restingPoint(way, tasks, settings) {
   const size = tasks[0].c.length, W = Array.from({length: size}, () => Array(size).fill(0)), Wc = Array(size).fill(0);
   for (const task of tasks) axesOf(task).forEach((e, j) => {

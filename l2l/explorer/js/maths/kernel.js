@@ -84,7 +84,7 @@ export class KernelLearner {
     this.adam(this.initial);
     if (this.method !== "meta-sgd") return;
     const rates = this.numbers(this.a), byRates = this.numbers(this.log.grad), logs = this.numbers(this.log.values);
-    for (const place of this.places) byRates[place] *= rates[place];  // the derivative by their logarithms
+    for (const place of this.places) byRates[place] *= rates[place];  // the derivative with respect to their logarithms
     this.adam(this.log);
     for (const place of this.places) rates[place] = Math.exp(logs[place]);
   }

@@ -4,7 +4,7 @@
 export const matrix = (values, row, at = 0) => ({values, at, row, column: 1});
 export const transposed = ({values, at, row, column}) => ({values, at, row: column, column: row});
 
-// Intermediate values live in one array that every gradient uses again: browsers take long to find memory.
+// Intermediate values live in one array that every gradient reuses, because allocation is slow in browsers.
 let scratch = new Float64Array(1 << 14), used = 0;
 
 export function reuseScratch() {

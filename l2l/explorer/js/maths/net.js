@@ -37,7 +37,7 @@ function relu({values}) {
   for (let i = 0; i < values.length; i++) if (values[i] <= 0) values[i] = 0;  // NaN stays
 }
 
-// Multiplies by the ReLU's derivative: what passes is what flows where the ReLU is on.
+// Multiplies by the ReLU's derivative, which is 1 where the ReLU is on and 0 elsewhere.
 function reluBackward({values: d}, {values: activation}) {
   for (let i = 0; i < d.length; i++) if (!(activation[i] > 0)) d[i] = 0;
 }

@@ -1,4 +1,4 @@
-// What could be known of a sinusoid A sin(x + b) from a few points: by two of them, and by all of them, weighed.
+// What could be known of a sinusoid A sin(x + b) from a few points: from two of them, and from all of them, weighted.
 
 import {evenly} from "../page/numbers.js";
 
@@ -13,7 +13,7 @@ export function solveTwo({x: [x1, x2], y: [y1, y2]}) {
 const AMPLITUDES = 400, PHASES = 1200;  // as fine as the posterior of five points with noise 0.1 needs
 
 // The posterior mean, for a uniform prior on the family's ranges and normal noise: an average over a grid of (A, b),
-// each weighed by exp(-Σ_j (y_j - A sin(x_j + b))² / 2σ²) (chapter 10). The sum is a square in A.
+// each weighted by exp(-Σ_j (y_j - A sin(x_j + b))² / 2σ²) (chapter 10). The sum is a square in A.
 export function bayes({x, y}, {amplitude, phase}, noise) {
   const middles = ([low, high], n) => evenly(low + (high - low) / n / 2, high - (high - low) / n / 2, n);
   const amplitudes = middles(amplitude, AMPLITUDES), yy = y.reduce((sum, value) => sum + value * value, 0);

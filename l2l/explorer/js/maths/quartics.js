@@ -23,7 +23,8 @@ export const taskGradient = (task, theta, bend) => alongAxes(task, theta, (h, u)
 export const taskHvp = (task, theta, v, bend) =>
   alongAxes(task, theta, (h, u, e) => h * (1 + 3 * bend * u * u) * dot(e, v));
 
-// How far from its minimum, along an axis of curvature h, a task has the loss `level`; and h where that is at r.
+// The distance from its minimum, along an axis of curvature h, at which a task has the loss `level`; and the h for
+// which this distance is r.
 export const radius = (h, bend, level) => Math.sqrt(2 * level / (h / 2 + Math.sqrt(h * h / 4 + bend * h * level)));
 export const curvatureAt = (r, bend, level) => level / (r * r / 2 + bend * r ** 4 / 4);
 

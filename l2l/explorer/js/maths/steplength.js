@@ -1,4 +1,4 @@
-// One step of every length (chapter 8): q(m), the query error after θ - mα∇L^s(θ), and the curvature that it meets.
+// One step of every length (chapter 8): q(m), the query error at θ - mα∇L^s(θ), and the curvature along that step.
 
 import {gradient, meanSquare} from "./net.js";
 import {sweep} from "./sweep.js";

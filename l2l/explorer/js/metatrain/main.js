@@ -1,4 +1,4 @@
-// The explorer "metatrain": each method runs in a worker of its own, and what the book draws of them grows here.
+// The explorer "metatrain": each method trains in its own worker, and its figures grow while it trains.
 
 import {Address} from "../page/address.js";
 import {button, checkbox, grid, group, note, row, slider} from "../page/controls.js";
@@ -11,7 +11,8 @@ import {Trainer} from "./trainer.js";
 
 const INNER_ALPHAS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.03];
 const WHOLE = ["steps", "tasks", "shots", "seed", "fit"];
-const COLUMNS = ["method", "iterations", "gradient norm", "query error before", "after 1 step", "after 10 steps"];
+const COLUMNS = ["method", "iterations", "gradient norm", "query error before adaptation", "after 1 step",
+  "after 10 steps"];
 
 export function buildMetatrain(root, panel, settings) {
   const drawing = new Drawing(settings), {styles} = drawing, {last} = settings, methods = Object.keys(styles);
@@ -33,7 +34,7 @@ export function buildMetatrain(root, panel, settings) {
     remember();
   });
   const start = button("Train", () => { trainer.toggle(); label(); });
-  const label = () => { start.textContent = trainer.going ? "Pause" : furthest(trainer.seen) ? "Go on" : "Train"; };
+  const label = () => { start.textContent = trainer.going ? "Pause" : furthest(trainer.seen) ? "Resume" : "Train"; };
   const bar = html("progress", {max: last, value: 0, "aria-label": "iterations done"});
   const told = html("span", {class: "l2l-told"});
   const table = numbersTable("results as numbers", COLUMNS), spoken = announcement();
@@ -89,14 +90,14 @@ function makeControls(seeds, set, setFit) {
   return {
     alpha: slider({label: "step size α", values: INNER_ALPHAS, onchange: set("alpha")}),
     steps: slider({label: "inner steps", min: 1, max: 10, onchange: set("steps")}),
-    tasks: slider({label: "tasks a batch", min: 5, max: 50, step: 5, onchange: set("tasks")}),
+    tasks: slider({label: "tasks per batch", min: 5, max: 50, step: 5, onchange: set("tasks")}),
     shots: slider({label: "shots", min: 2, max: 20, onchange: set("shots")}),
     lowA: slider({label: "amplitude from", ...amplitude, onchange: set("lowA")}),
     highA: slider({label: "amplitude to", ...amplitude, onchange: set("highA")}),
     lowB: slider({label: "phase from", ...phase, onchange: set("lowB")}),
     highB: slider({label: "phase to", ...phase, onchange: set("highB")}),
     seed: slider({label: "seed", max: seeds - 1, onchange: set("seed")}),
-    fit: slider({label: "steps in the fit", max: 10, onchange: setFit}),
+    fit: slider({label: "adaptation steps shown", max: 10, onchange: setFit}),
   };
 }
 
@@ -104,7 +105,7 @@ const methodBoxes = (styles, onchange) => Object.fromEntries(Object.entries(styl
   [method, checkbox({label: style.label, onchange: on => onchange(method, on)}, swatch(style))]));
 
 function layOut(panel, text, {top, boxes, drawing, controls, table, spoken}) {
-  panel.append(row(...top), group("methods that train", ...Object.values(boxes).map(box => box.root)), drawing.root,
+  panel.append(row(...top), group("methods to train", ...Object.values(boxes).map(box => box.root)), drawing.root,
     grid(Object.values(controls)), table.root, note(text), spoken);
 }
 
@@ -124,5 +125,5 @@ const tableRow = (method, label, {iteration, history, curve}) =>
 function spokenText(seen, styles) {
   const said = Object.entries(seen).map(([method, {iteration, curve}]) =>
     `${styles[method].label} ${readable(curve[10])} after ${iteration} iterations`);
-  return `Query error after 10 steps: ${said.join(", ")}`;
+  return `Query error after 10 adaptation steps: ${said.join(", ")}`;
 }

@@ -32,7 +32,7 @@ export class Trainer {
       worker.onmessage = ({data}) => this.receive(method, data);
       worker.onerror = event => {
         this.going = false;
-        this.failed(event.message ?? "the page's content policy lets no worker start (worker-src blob:)");
+        this.failed(event.message ?? "the page's content security policy blocks workers (worker-src blob:)");
       };
       this.begin(method);
     }

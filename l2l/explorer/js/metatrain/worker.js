@@ -1,5 +1,5 @@
-// Meta-training of one method, away from the page's own thread. Says how things stand about ten times a second. A
-// message {settings, kernel, go} begins a training, where it has settings, and lets it go on or pause.
+// Meta-training of one method, outside the page's own thread, with about ten progress reports a second. A message
+// {settings, kernel, go} starts a new training if it has settings; `go` says whether training runs or pauses.
 
 import {loadKernel} from "../maths/kernel.js";
 import {begin, measure, update} from "../maths/training.js";

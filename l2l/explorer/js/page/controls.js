@@ -6,7 +6,7 @@ let names = 0;
 const newName = () => `l2l-${++names}-${Math.random().toString(36).slice(2, 7)}`;
 
 // A labelled slider. `values` may list what its positions mean; otherwise they are numbers from min to max. A value
-// that it is given, by an address for one, is shown as it is, with the thumb at the nearest position.
+// that is set, for example from an address, is shown as it is, with the thumb at the nearest position.
 export function slider({label, min = 0, max, step = 1, values, show = String, onchange}) {
   const id = newName(), text = html("output", {for: id, "aria-hidden": "true"});
   const range = values ? {min: 0, max: values.length - 1, step: 1} : {min, max, step};

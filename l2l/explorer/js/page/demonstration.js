@@ -1,7 +1,7 @@
 import {calm} from "./dom.js";
 
-// Plays `frames` once, when the explorer is first in view, and then `back`, which makes all as it was. Any touch ends
-// it at once. Not where a reader wants no motion, or has come by a link to another moment. Returns what stops it.
+// Plays `frames` once, when the explorer is first in view, and then `back`, which restores the state. Any touch ends
+// it at once. Nothing plays for a reader who wants no motion, or has followed a link to another moment. Returns `stop`.
 export function demonstrate(root, address, frames, back, rate = 12) {
   let timer = null, done = calm() || address.linked;
   const touches = ["pointerdown", "keydown", "focusin", "wheel"];

@@ -14,7 +14,7 @@ export function readable(value) {
 }
 
 export const whole = n => Math.round(n).toLocaleString("en-GB");
-export const iterationsText = n => `${whole(n)} it.`;
+export const iterationsText = n => `${whole(n)} iterations`;
 export const twoDecimals = value => value.toFixed(2);
 
 export function roundUp(value) {  // to 1, 2 or 5 times a power of ten
@@ -22,7 +22,7 @@ export function roundUp(value) {  // to 1, 2 or 5 times a power of ten
   return [1, 2, 5, 10].map(f => f * power).find(v => v >= value * 0.999);
 }
 
-// What an address says, where it says something that can be.
+// The number that an address gives, kept within bounds; `otherwise` if it gives none.
 export const within = (text, low, high, otherwise) =>
   text === undefined || !Number.isFinite(+text) ? otherwise : clamp(+text, low, high);
 export const wholeWithin = (...given) => Math.round(within(...given));

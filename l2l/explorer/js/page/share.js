@@ -6,14 +6,14 @@ import {html} from "./dom.js";
 export const listed = values =>
   `[${Array.from(values, value => Array.isArray(value) ? listed(value) : value).join(", ")}]`;
 
-// Two buttons. `python()` gives the lines; they are shown, too, for browsers that let no page copy. Only a page of the
-// book has an address.
+// Two buttons. `python()` gives the lines; they are also shown, for browsers that do not let pages copy. Only a page
+// of the book has an address.
 export function share({python, address}) {
   const code = html("pre", {hidden: true, tabindex: 0, role: "region", "aria-label": "Python"});
   const told = html("span", {role: "status"});
   const tell = text => { told.textContent = text; };
   const copy = text => (navigator.clipboard?.writeText(text) ?? Promise.reject())
-    .then(() => tell("Copied."), () => tell("Your browser lets no page copy: select it."));
+    .then(() => tell("Copied."), () => tell("Your browser does not let pages copy: select the text below."));
   const show = text => {
     code.textContent = text;
     code.hidden = false;

@@ -29,7 +29,7 @@ export function buildStep(root, panel, settings) {
   const moments = settings.moments, controls = {
     iteration: slider({label: "meta-training", values: moments, show: iterationsText,
       onchange: value => change(() => { state.iteration = value; scene.use(state.run); })}),
-    m: slider({label: "length m", max: 3, step: 0.05, ...fine, ...set("m")}),
+    m: slider({label: "step length m", max: 3, step: 0.05, ...fine, ...set("m")}),
     A: slider({label: "amplitude A", min: 0.1, max: 5, step: 0.1, ...fine, ...set("A")}),
     b: slider({label: "phase b", min: 0, max: 3.14, step: 0.02, ...fine, ...set("b")}),
   };
@@ -37,8 +37,8 @@ export function buildStep(root, panel, settings) {
     label: `support point ${j + 1}`, range: scene.range, dimensions: 1, ends: true,
     at: () => [state.x[j], scene.truth(state.x[j])],
     describe: () => `x ${twoDecimals(state.x[j])}`, moved: x => change(() => scene.move(j, x))}));
-  const columns = ["error over", "best m", "error at m = 0", "at m = 1", "at the best m"];
-  const table = numbersTable("lengths as numbers", columns);
+  const columns = ["tasks", "best m", "error at m = 0", "error at m = 1", "error at the best m"];
+  const table = numbersTable("best step lengths and query errors", columns);
   const facts = html("p", {class: "l2l-told"}), spoken = announcement();
   panel.append(group("run", ...choices), html("div", {class: "l2l-plots"}, ...cells), grid(Object.values(controls)),
     facts, table.root, note(settings.note), spoken);
@@ -60,11 +60,12 @@ export function buildStep(root, panel, settings) {
       ([name, label, at, errors]) => [name, label, at >= MULTIPLES.at(-1) ? "> 3" : readable(at),
         ...[errors[0], errors[10], Math.min(...errors)].map(readable)]));
     const far = ownBest >= MULTIPLES.at(-1) ? "more than 3" : twoDecimals(ownBest);
-    facts.textContent = `α = ${alpha}. The best step on this task is ${far} times the trained one. Its sharpness `
-      + `αλ_max is ${twoDecimals(sharpness)}, the curvature along the step, times α, ${twoDecimals(along)}.`;
+    facts.textContent = `α = ${alpha}. The best step on this task has ${far} times the trained length. `
+      + `The sharpness λ_max times α is ${twoDecimals(sharpness)}, the curvature along the step times α `
+      + `${twoDecimals(along)}.`;
     root.l2l = {state, ...found};
     address.write(state);
-    say(`Best multiple ${readable(best)} over all tasks, ${readable(ownBest)} for this one`);
+    say(`Best step length m: ${readable(best)} over all tasks, ${readable(ownBest)} for this task`);
   }
   const ask = eachFrame(draw);
   function refresh() {
