@@ -335,8 +335,8 @@ TABLE = {
     ],
     "check.paired_interval": lambda w: [p("[N]", *exercise("paired_interval")[0].values(), N=4, dtype="float64")],
     "check.cka": lambda w: [
-        p("[N, m]", exercise("cka")[0]["Z1"], N=7, m=3, dtype="float64"),
-        p("[N, n]", exercise("cka")[0]["Z2"], N=7, n=5, dtype="float64"),
+        p("[inputs, units]", exercise("cka")[0]["Z1"], inputs=7, units=3, dtype="float64"),
+        p("[inputs, units]", exercise("cka")[0]["Z2"], inputs=7, units=5, dtype="float64"),
     ],
     "check.posterior_mean": lambda w: [p("[n]", *noisy("posterior_mean"), n=2, dtype="float64")],
     "check.linear_estimate": lambda w: [p("[n]", *noisy("linear_estimate"), n=2, dtype="float64")],

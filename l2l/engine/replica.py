@@ -180,9 +180,7 @@ def _check_loss(config: TrainConfig, phi: Params, x: Tensor, y: Tensor) -> None:
     if not isinstance(value, Tensor) or value.shape != ():
         found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
         name = part_name(config.loss)
-        raise TypeError(
-            f"loss must return a differentiable tensor without axes; {name} returns {found}"
-        )
+        raise TypeError(f"loss must return a differentiable tensor without axes; {name} returns {found}")
 
 
 def sampler(family: TaskFamily, config: TrainConfig, device: str | torch.device) -> Sample:
