@@ -51,7 +51,7 @@ class Run:
     """Outer updates made; fewer than `config.iterations` if training was cut short. -1 means all of them, and
     is replaced by `config.iterations`."""
     engine: str | None = None
-    """The engine that made the last updates: "native", "compiled", "recorded" or "called"; None if unknown."""
+    """Engine of the last updates, "native", "compiled", "recorded" or "called"; None if it is not known."""
 
     def __post_init__(self):
         if self.iteration == -1:

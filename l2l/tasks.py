@@ -175,7 +175,7 @@ class SineTasks:
             E_x[Var(y|x)] = E[A²] (1 - sin(w)/w · c) / 2  -  (E[A] sin(w/2)/(w/2))² (1 - c) / 2
             c = E_x[cos 2(x + m)] = cos 2(x̄ + m) · sin(d)/d
 
-        m, w are the middle and width of the phase range, x̄, d those of the x range. `noise`² is added.
+        m, w are the middle and width of the phase range, x̄, d those of the x range. The variance of the noise is added.
 
         Returns:
             The floor in squared units of y; 3.0057 for the default ranges.
