@@ -123,6 +123,8 @@ def _place(method: str, ax: Axes) -> int:
 def plot_mean(x: ArrayLike, values: ArrayLike, ax: Axes, *, method: str) -> None:
     """Draw a mean and, if there are two values or more, its 95 % interval as a band.
 
+    On a logarithmic axis a band that reaches zero ends at the edge of the picture.
+
     Args:
         x: [N].
         values: [N, R]; the mean is over the last axis.
