@@ -52,7 +52,7 @@ def test_no_graph_is_kept_and_theta_is_left_alone(problem, optimizer):
 
 def test_alpha_zero_and_no_steps(problem):
     flat = adaptation_curve(*problem, alpha=0.0, steps=2).query
-    assert torch.equal(flat[0], flat[2])
+    torch.testing.assert_close(flat[0], flat[2])  # but for last bits, which depend on where in memory one begins
     assert adaptation_curve(*problem, alpha=0.1, steps=0).query.shape == (1, 3)
 
 

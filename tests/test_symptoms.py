@@ -70,7 +70,7 @@ def test_an_entry_shows_what_it_says(heading, code, shown):
         parts = [part.strip() for part in line.split("…") if part.strip()]
         for part in parts:
             found = output.find(part, at)
-            assert found >= 0, f"{heading}\nwants: {part}\ngot: {output[at:]}"
+            assert found > -1, f"{heading}\nwants: {part}\ngot: {output[at:]}"
             at = found + len(part)
     if re.match(r"`\w+(Error|Warning): ", heading):
         message = heading.strip("`")
