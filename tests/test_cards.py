@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+expect = pytest.importorskip("playwright.sync_api").expect
+
 ROOT = Path(__file__).resolve().parent.parent
 HTML = ROOT / "_build" / "html"
 DAY = 86_400_000
@@ -40,14 +42,14 @@ def test_a_card_comes_back_when_it_is_due(tab):
     total = tab.locator("details.l2l-card").count()
     assert 55 <= total <= 80
     invitation = tab.locator(".l2l-review button")
-    assert invitation.inner_text() == f"Review {total} due today"
+    expect(invitation).to_have_text(f"Review {total} due today")
     invitation.click()
     for _ in range(3):
         answer(tab, "I knew it")
     answer(tab, "Not yet")
-    assert tab.locator(".l2l-review-bar span").inner_text() == f"{total - 3} to go"  # it comes again today
+    expect(tab.locator(".l2l-review-bar span")).to_have_text(f"{total - 3} to go")  # it comes again today
     tab.get_by_role("button", name="End").click()
-    assert invitation.inner_text() == f"Review {total - 4} due today"
+    expect(invitation).to_have_text(f"Review {total - 4} due today")
     assert on_day(tab, 1) == f"Review {total} due today"
     invitation.click()
     answer(tab, "I knew it")  # for the second time: three days now
