@@ -11,7 +11,7 @@ from pathlib import Path
 from bs4 import BeautifulSoup, Tag
 from ebooklib import epub
 from latex2mathml.converter import convert
-from pdf import HTML, ROOT, name_on_front, pages
+from pdf import HTML, ROOT, name_on_front, pages, read
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 FOR_SCREENS = (
@@ -71,29 +71,8 @@ def typeset(article: Tag) -> None:
             formula.append(number)
 
 
-def unfold(article: Tag) -> None:
-    """Move answers and hints to the end, each under the title of the box or exercise that it belongs to."""
-    last, title, predictions = BeautifulSoup("<section><h2>Answers and hints</h2></section>", "html.parser"), "", 0
-    for part in article.select(".admonition-title, .l2l-answer, .l2l-hint"):
-        if "admonition-title" in part["class"]:
-            if part.get_text().strip() == "Predict":
-                predictions += 1
-                part.append(f" {predictions}")
-            title = part.get_text()
-            continue
-        if title:
-            last.section.append(last.new_tag("h4", string=title))
-            title = ""
-        part.summary.decompose()
-        part.name = "div"
-        last.section.append(part.extract())
-    if last.h4:
-        article.append(last)
-
-
 def plain(article: Tag, pictures: Pictures) -> str:
     """XHTML of a page's article, with no more attributes than a book needs."""
-    unfold(article)
     for part in article.select(FOR_SCREENS):
         part.decompose()
     typeset(article)
@@ -143,8 +122,7 @@ def write(out: Path) -> None:
     book.add_item(style)
     pictures, documents = Pictures(book), []
     for name in pages():
-        html = (HTML / f"{name}.html").read_text(encoding="utf-8")
-        article = BeautifulSoup(html, "html.parser").select_one("article.bd-article")
+        article = read(name)
         title = article.h1.get_text(" ").replace("#", "").strip()
         title = re.sub(r"\s+", " ", title)
         document = epub.EpubHtml(title=title, file_name=f"{name.rpartition('/')[2]}.xhtml", lang="en-GB")

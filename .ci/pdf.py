@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import yaml
+from bs4 import BeautifulSoup, Tag
 from playwright.sync_api import Browser, sync_playwright
 from pypdf import PdfWriter
 from pypdf.generic import NameObject, TextStringObject
@@ -46,24 +47,6 @@ GATHER = r"""async ({pages, style}) => {
       if (names.has(page)) link.href = "#" + key(page, decodeURIComponent(to.hash.slice(1)));
       else link.href = to.href;
     }
-    const last = document.createElement("section");  // what the page folds away, under the title that it belongs to
-    let title, predictions = 0;
-    for (const part of article.querySelectorAll(".admonition-title, .l2l-answer, .l2l-hint")) {
-      if (part.matches(".admonition-title")) {
-        if (part.textContent.trim() === "Predict") part.append(` ${++predictions}`);
-        title = part.textContent;
-        continue;
-      }
-      if (title) last.append(Object.assign(document.createElement("h4"), {textContent: title}));
-      title = null;
-      part.querySelector("summary").remove();
-      last.append(...part.childNodes);
-      part.remove();
-    }
-    if (last.hasChildNodes()) {
-      last.prepend(Object.assign(document.createElement("h2"), {textContent: "Answers and hints"}));
-      article.append(last);
-    }
     for (const part of article.querySelectorAll("details")) part.open = true;
     for (const part of article.querySelectorAll(".toggle, .toggle-hidden, .dropdown"))
       part.classList.remove("toggle", "toggle-hidden", "dropdown");
@@ -98,6 +81,35 @@ def pages() -> list[str]:
     return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
 
 
+def read(name: str) -> Tag:
+    """Return a page's article, with what the page folds away at its end."""
+    article = BeautifulSoup((HTML / f"{name}.html").read_text(encoding="utf-8"), "html.parser").select_one(
+        "article.bd-article"
+    )
+    unfold(article)
+    return article
+
+
+def unfold(article: Tag) -> None:
+    """Move answers and hints to the end, each under the title of the box or exercise that it belongs to."""
+    last, title, predictions = BeautifulSoup("<section><h2>Answers and hints</h2></section>", "html.parser"), "", 0
+    for part in article.select(".admonition-title, .l2l-answer, .l2l-hint"):
+        if "admonition-title" in part["class"]:
+            if part.get_text().strip() == "Predict":
+                predictions += 1
+                part.append(f" {predictions}")
+            title = part.get_text()
+            continue
+        if title:
+            last.section.append(last.new_tag("h4", string=title))
+            title = ""
+        part.summary.decompose()
+        part.name = "div"
+        last.section.append(part.extract())
+    if last.h4:
+        article.append(last)
+
+
 def print_book(browser: Browser, out: Path) -> None:
     """Write the PDF; a file that is there stays whole until the new one is complete.
 
@@ -107,7 +119,7 @@ def print_book(browser: Browser, out: Path) -> None:
     missing = [name for name in pages() if not (HTML / f"{name}.html").exists()]
     if missing:
         raise SystemExit(f"not built: {', '.join(missing)}; run make book first")
-    texts = [{"name": name, "html": (HTML / f"{name}.html").read_text(encoding="utf-8")} for name in pages()]
+    texts = [{"name": name, "html": str(read(name))} for name in pages()]
     tab = browser.new_page()
     tab.goto((HTML / "book" / "notation.html").as_uri())  # a page with formulas, so that MathJax is there
     tab.wait_for_function("window.MathJax?.typesetPromise")
