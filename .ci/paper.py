@@ -88,9 +88,10 @@ RUNS["glyphs-classifier"] = setting(
 )
 for method in l2l.METHODS:  # heights along a line
     RUNS[f"profiles-{method}"] = setting(method, relatives.Profiles())
-for method in l2l.METHODS:  # those of the explorers
-    moments = (0, 100, 500, 1_000, 2_000, 5_000, 15_000, 70_000)
-    RUNS[method] = setting(method, iterations=70_000, seeds=(0,), checkpoint_at=moments)
+EXPLORERS = {"iterations": 70_000, "seeds": (0,), "checkpoint_at": (0, 100, 500, 1_000, 2_000, 5_000, 15_000, 70_000)}
+RUNS |= {method: setting(method, **EXPLORERS) for method in l2l.METHODS}
+RUNS["explorer-reptile"] = setting(REPTILE, steps=5, **EXPLORERS)
+RUNS |= {f"explorer-{name}": setting(m, **EXPLORERS) for name, m in {"anil": HEAD, "meta-sgd": META_SGD}.items()}
 
 
 def train_seed(name: str, seed: int, out: Path) -> str | None:

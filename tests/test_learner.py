@@ -384,44 +384,61 @@ def test_a_link_leads_to_the_moment_that_is_shown(tab, book):
 
 @pytest.fixture
 def seen(browser, address):
-    """The playground, where things do come into view."""
+    """A tab in which things do come into view, and the folder of the chapters."""
     context = browser.new_context(viewport={"width": 1100, "height": 900})
-    tab = context.new_page()
-    yield tab, f"{address}/book/playground.html"
+    yield context.new_page(), f"{address}/book"
     context.close()
 
 
-def test_a_demonstration_plays_once_and_leaves_everything_as_it_was(seen):
-    tab, page = seen
-    tab.goto(page)
-    root = tab.locator('[data-kind="adapt"][data-live="yes"]')
-    before = root.evaluate("root => JSON.stringify(root.l2l.state)")
-    root.evaluate(
-        """root => {
-             window.seen = new Set();
-             const look = () => { seen.add(root.l2l.state.steps); requestAnimationFrame(look); };
-             look();
-           }"""
-    )
+# Keeps every state that a root has had since, as text, and when the last of them began.
+WATCH = """(root, part) => {
+    const find = new Function("l2l", `return JSON.stringify(${part})`);
+    Object.assign(window, {had: [], since: performance.now()});
+    const look = () => {
+        const now = find(root.l2l);
+        if (now !== had.at(-1)) { had.push(now); since = performance.now(); }
+        requestAnimationFrame(look);
+    };
+    look();
+}"""
+ENDED = "had.length >= 3 && had.at(-1) === had[0] && performance.now() - since > 1500"
+
+
+@pytest.mark.parametrize(
+    ("page", "kind", "part", "states"),
+    [
+        ("playground", "adapt", "l2l.state", 11),  # steps 0 to 10
+        ("playground", "metatrain", "[l2l.going, ...Object.values(l2l.seen).map(one => one.iteration)]", 3),
+        ("01-few-shot", "learn", "l2l.state.pencil", 20),
+        ("04-maml", "draw", "l2l.state", 20),
+        ("03-line-10", "line10", "l2l", 10),
+        ("03-line-10", "assemble", "l2l.state", 4),
+        ("08-step-length", "step", "l2l.state", 20),
+    ],
+)
+def test_a_demonstration_plays_once_and_leaves_everything_as_it_was(seen, page, kind, part, states):
+    tab, book = seen
+    tab.goto(f"{book}/{page}.html")
+    root = tab.locator(f'[data-kind="{kind}"][data-live="yes"]')
+    root.evaluate(WATCH, part)
     root.scroll_into_view_if_needed()
-    tab.wait_for_function("seen.size === 11")  # steps 0 to 10
-    tab.wait_for_function("document.querySelector('[data-kind=adapt]').l2l.state.steps === 10")
-    assert root.evaluate("root => JSON.stringify(root.l2l.state)") == before
-    tab.evaluate("() => new Promise(done => setTimeout(done, 400))")  # what an address waits for
+    root.evaluate("root => root.scrollIntoView({block: 'center'})")
+    tab.wait_for_function(ENDED, timeout=20_000)
+    assert len(set(tab.evaluate("had"))) >= states
     assert "#" not in tab.url
     tab.evaluate("scrollTo(0, 0)")
-    tab.evaluate("seen.clear()")
-    root.scroll_into_view_if_needed()
-    tab.evaluate("() => new Promise(done => setTimeout(done, 400))")
-    assert tab.evaluate("[...seen]") == [10]
+    tab.evaluate("had.length = 0")
+    root.evaluate("root => root.scrollIntoView({block: 'center'})")
+    tab.evaluate("() => new Promise(done => setTimeout(done, 700))")
+    assert len(tab.evaluate("had")) == 1
 
 
 @pytest.mark.parametrize("why", ["touched", "reduced motion", "a link"])
 def test_no_demonstration(seen, why):
-    tab, page = seen
+    tab, book = seen
     if why == "reduced motion":
         tab.emulate_media(reduced_motion="reduce")
-    tab.goto(page + ("#adapt?steps=7" if why == "a link" else ""))
+    tab.goto(f"{book}/playground.html" + ("#adapt?steps=7" if why == "a link" else ""))
     root = tab.locator('[data-kind="adapt"][data-live="yes"]')
     root.scroll_into_view_if_needed()
     steps = "document.querySelector('[data-kind=adapt]').l2l.state.steps"

@@ -16,8 +16,7 @@ from l2l.run import Run
 from l2l.tasks import SineTasks
 
 RELATIVES_NOTE = (
-    " Reptile, ANIL and Meta-SGD are runs of chapter 11, with fewer checkpoints; Reptile was trained with five inner "
-    "steps."
+    " Reptile, ANIL and Meta-SGD are trained as in chapter 11: Reptile with five inner steps, the others with one."
 )
 PRESETS = (
     {
@@ -43,7 +42,7 @@ PRESETS = (
 def adapt(runs: Mapping[str, Run] | None = None, *, compact: bool = False) -> Explorer:
     """Explore adaptation: drag the support points and adapt step by step, at every stage of meta-training.
 
-    With the package's own runs a reader can add Reptile, ANIL and Meta-SGD, at the iterations of their checkpoints.
+    With the package's own runs a reader can add Reptile, ANIL and Meta-SGD.
     ANIL's steps change the head alone; Meta-SGD's use the learned rates, multiplied by the chosen over the trained α.
 
     The page takes up to 50 steps θ^(k) = θ^(k-1) - α ∇L(θ^(k-1); support) in double precision.
@@ -96,11 +95,11 @@ def _with_rates(params: Params, alpha: Rate) -> Params:
     return params | {f"log_rate.{n}": p for n, p in params.items()}
 
 
-# For each method of chapter 11: its file, and a Method that names its parameters; nothing else of it is used.
+# Names the parameters of each method of chapter 11; nothing else of it is used.
 RELATIVES = {
-    "reptile": ("reptile", Method("reptile", maml)),
-    "anil": ("maml-head", Method("head", maml)),
-    "meta-sgd": ("meta-sgd", Method("meta-sgd", maml, init=_with_rates)),
+    "reptile": Method("reptile", maml),
+    "anil": Method("head", maml),
+    "meta-sgd": Method("meta-sgd", maml, init=_with_rates),
 }
 
 
@@ -108,11 +107,10 @@ def _relatives(iterations: list[int]) -> tuple[dict, dict]:
     """Return the first replica's parameters of these methods by iteration, and Meta-SGD's rates as multiples of α."""
     weights: dict = {method: {} for method in RELATIVES}
     scales: dict = {"meta-sgd": {}}
-    for method, (file, known) in RELATIVES.items():
-        run = Run.stored(file, method=known)
-        for i, kept in sorted(moments(run).items()):
-            if not i or i not in iterations:
-                continue
+    for method, known in RELATIVES.items():
+        run = Run.stored(f"explorer-{method}", method=known)
+        for i in filter(None, iterations):
+            kept = moments(run)[i]
             network = {n: p for n, p in kept.items() if not n.startswith("log_rate.")}
             weights[method][i] = encoded(network)
             if method in scales:

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import {assertClose, read} from "./fixture.mjs";
+import {gradient} from "../../l2l/explorer/js/maths/net.js";
 import {bestLength, curvatures, meanByLength} from "../../l2l/explorer/js/maths/steplength.js";
 import {inOrder} from "../../l2l/explorer/js/maths/sweep.js";
 
@@ -11,7 +12,7 @@ test("the mean query error at every length of the step", () => {
 });
 
 test("the curvatures of a task are those of its whole Hessian", () => {
-  const found = curvatures(theta, batch[0].support, alpha, 200);
+  const {support} = batch[0], found = curvatures(theta, support, gradient(theta, support).grad, alpha, 200);
   assertClose([found.sharpness, found.along], [sharpness, along], {relative: 1e-6}, "curvatures");
 });
 

@@ -4,7 +4,8 @@ import {HEAD_LOOP, OWN_RATES} from "../page/relatives.js";
 import {listed} from "../page/share.js";
 import {STEPS, valueOf} from "./state.js";
 
-const STORED = {untrained: "maml", reptile: "reptile", anil: "maml-head", "meta-sgd": "meta-sgd"};
+const STORED = {untrained: "maml", reptile: "explorer-reptile", anil: "explorer-anil",
+  "meta-sgd": "explorer-meta-sgd"};
 const RELATIVES = `
 ${HEAD_LOOP}
 ${OWN_RATES}

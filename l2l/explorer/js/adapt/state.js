@@ -66,8 +66,7 @@ export function movePoint(state, j, x, y, move, [low, high]) {
 export function compute(state, networks, grid, [low, high], compact) {
   const query = Float64Array.from({length: QUERY}, (_, i) => low + (high - low) * (i + 0.5) / QUERY);
   const support = {x: state.x, y: state.x.map((_, j) => valueOf(state, j))}, targets = query.map(x => truth(state, x));
-  const there = method => method === "untrained" || networks[method][state.iteration];  // at this moment
-  return Object.fromEntries(state.show.filter(there).map(method => {
+  return Object.fromEntries(state.show.map(method => {
     const kept = networks[method], theta = kept[method === "untrained" ? 0 : state.iteration];
     const rates = ratesOf(method, theta, state.alpha);
     const path = adaptationPath(theta, support, rates, compact ? state.steps : STEPS);

@@ -1,6 +1,7 @@
 // The explorer "assemble": the reader puts line 10 together from pieces, and the page runs it.
 
 import {button, group, note, row} from "../page/controls.js";
+import {demonstrate} from "../page/demonstration.js";
 import {html} from "../page/dom.js";
 import {share} from "../page/share.js";
 import {PIECES} from "./pieces.js";
@@ -22,10 +23,11 @@ export function buildAssemble(root, panel, settings) {
     const off = found.deviation === null ? "" : `Deviation from the exact meta-gradient: ${percent(found.deviation)}. `;
     words.textContent = off + found.words.join(" ");
   });
-  const clear = button("Clear", () => { program.length = 0; refresh(); });
+  const start = () => { program.length = 0; refresh(); };
+  const clear = button("Clear", start), address = {active: false};
   panel.append(html("p", {}, "Press the lines that you need, and put them in order. For each task:"), lines,
     row(runButton, clear), words, ...shelf, note(settings.note),
-    share({python: () => assembledAsPython(program, problem), address: {active: false}}));
+    share({python: () => assembledAsPython(program, problem), address}));
 
   function move(i, by) {
     const [name] = program.splice(i, 1);
@@ -48,7 +50,9 @@ export function buildAssemble(root, panel, settings) {
     for (const one of [runButton, clear]) one.disabled = program.length === 0;
     root.l2l = {state: {program: [...program]}, found: null};
   }
-  return {drawInWidth: refresh};
+  const wrongWay = ["inner", "start"].map(name => () => offered[name].click()), turn = () => program.reverse();
+  const end = demonstrate(root, address, [...wrongWay, () => { turn(); refresh(); }, () => {}], start, 1.5);
+  return {drawInWidth: refresh, end};
 }
 
 function named(symbol, what, name, act) {

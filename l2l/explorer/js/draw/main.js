@@ -1,6 +1,7 @@
 // The explorer "draw": the reader draws a curve first, by pointer, finger or keys; then the answers are drawn over it.
 
 import {button, note, row} from "../page/controls.js";
+import {demonstrate} from "../page/demonstration.js";
 import {announcement, html, later, numbersTable, swatch} from "../page/dom.js";
 import {readable} from "../page/numbers.js";
 import {Plot} from "../page/plot.js";
@@ -18,7 +19,8 @@ export function buildDraw(root, panel, {x, points, answers, styles, reach}) {
   const table = numbersTable("how far your curve is from the answers", ["answer", "mean squared difference"]);
   const spoken = announcement();
   const show = button("Show the answer", () => { shown = !shown; refresh(); });
-  const again = button("Start again", () => { pencil.clear(); shown = false; refresh(); });
+  const startAgain = () => { pencil.clear(); shown = false; refresh(); };
+  const again = button("Start again", startAgain), address = {active: false};
   panel.append(cell, row(show, again), table.root,
     note("Draw the curve with a mouse or a finger, or with the arrow keys once the pen has the focus: left and right ",
       "move it along the axis, up and down draw, Shift makes the steps larger."), spoken);
@@ -41,6 +43,7 @@ export function buildDraw(root, panel, {x, points, answers, styles, reach}) {
     if (shown) say(`Mean squared difference between your curve and the answers: ${
       off.map(([name, text]) => `${styles[name].label}, ${text}`).join("; ")}`);
   }
-  panel.append(share({python: () => drawAsPython({x, points, answers}, pencil.curve), address: {active: false}}));
-  return {drawInWidth: () => { plot.fit(); refresh(); }};
+  panel.append(share({python: () => drawAsPython({x, points, answers}, pencil.curve), address}));
+  return {drawInWidth: () => { plot.fit(); refresh(); },
+    end: demonstrate(root, address, pencil.strokes(points), startAgain, 20)};
 }

@@ -2,7 +2,7 @@
 
 import {handle} from "../page/handle.js";
 import {clamp, evenly, twoDecimals} from "../page/numbers.js";
-import {COLUMNS, columnOf, fillGaps, stroke} from "./state.js";
+import {COLUMNS, columnOf, fillGaps, straightLines, stroke} from "./state.js";
 
 export class Pencil {
   constructor(plot, {range, reach, changed}) {
@@ -42,6 +42,12 @@ export class Pencil {
     this.curve.set(curve);
     this.touched.fill(1);
     this.drawn = true;
+  }
+
+  // The frames of a demonstration: the pen goes along the axis, by straight lines from point to point.
+  strokes(points) {
+    let last;
+    return [...straightLines(points, this.range)].map((y, column) => () => { last = this.put(column, y, last); });
   }
 
   move(x, y, move) {

@@ -24,6 +24,14 @@ export function fillGaps(curve, touched) {
   drawn.slice(1).forEach((to, i) => stroke(curve, [drawn[i], curve[drawn[i]]], [to, curve[to]]));
 }
 
+// What a pen draws that knows nothing: straight lines from point to point.
+export function straightLines({x, y}, range) {
+  const curve = new Float64Array(COLUMNS), touched = new Uint8Array(COLUMNS);
+  x.forEach((at, j) => { curve[columnOf(at, range)] = y[j]; touched[columnOf(at, range)] = 1; });
+  fillGaps(curve, touched);
+  return curve;
+}
+
 export function valueAt(curve, x, [low, high]) {
   const place = clamp((x - low) / (high - low) * (COLUMNS - 1), 0, COLUMNS - 1);
   const left = Math.min(Math.floor(place), COLUMNS - 2), share = place - left;

@@ -4,6 +4,7 @@
 import {Pencil} from "../draw/pencil.js";
 import {Address} from "../page/address.js";
 import {button, group, note, row} from "../page/controls.js";
+import {demonstrate} from "../page/demonstration.js";
 import {eachFrame, html, numbersTable, swatch} from "../page/dom.js";
 import {readable, twoDecimals, wholeWithin} from "../page/numbers.js";
 import {Plot} from "../page/plot.js";
@@ -102,7 +103,8 @@ export function buildLearn(root, panel, settings) {
   panel.append(share({address, python: () => experiment.phase === "draw"
     ? "# First draw the curve and press Done: the code contains the true curve.\n" : learnAsPython(experiment)}));
   anotherTask();
-  return {drawInWidth: () => { plot.fit(); errors.fit(); refresh(); }, end: () => address.end()};
+  const stop = demonstrate(root, address, pencil.strokes(experiment.task), () => { anotherTask(); refresh(); }, 20);
+  return {drawInWidth: () => { plot.fit(); errors.fit(); refresh(); }, end: () => { stop(); address.end(); }};
 }
 
 // A button that starts over. If curves would be lost, the first press only warns, and the second one acts.

@@ -56,7 +56,8 @@ export function buildLine10(root, panel, {styles, presets}) {
     if (root.dataset.live === "yes") refresh();
   });
   panel.append(share({python: () => line10AsPython(state), address}));
-  const frames = Array(60).fill(() => { scene.descend(2); refresh(); });
+  let moving = true;
+  const frames = Array(60).fill(() => { if (moving) { moving = scene.descend(1); refresh(); } });
   const quiet = demonstrate(root, address, frames, () => { forget(); refresh(); }, 20);
   const end = () => { quiet(); play.stop(); address.end(); };
   return {drawInWidth: () => { drawing.forgetWidth(); refresh(); draw(); }, end};

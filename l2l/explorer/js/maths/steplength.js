@@ -7,17 +7,19 @@ export function stepped(theta, grad, alpha, m) {
   return {sizes: theta.sizes, values: theta.values.map((value, i) => value - m * alpha * grad[i])};
 }
 
-// The query error of one task at each multiple m of the step. The query points are in increasing order.
-export function errorsByLength(theta, {support, query}, alpha, multiples) {
-  const {grad} = gradient(theta, support);
+// The query error of one task at each multiple m of the step, along its gradient. The query points are in increasing
+// order.
+export function errorsByLength(theta, grad, query, alpha, multiples) {
   return multiples.map(m => meanSquare(sweep(stepped(theta, grad, alpha, m), query.x), query.y));
 }
 
 // The mean over tasks.
 export function meanByLength(theta, tasks, alpha, multiples) {
   const mean = multiples.map(() => 0);
-  for (const task of tasks)
-    errorsByLength(theta, task, alpha, multiples).forEach((error, k) => { mean[k] += error / tasks.length; });
+  for (const {support, query} of tasks) {
+    const {grad} = gradient(theta, support);
+    errorsByLength(theta, grad, query, alpha, multiples).forEach((error, k) => { mean[k] += error / tasks.length; });
+  }
   return mean;
 }
 
@@ -28,10 +30,10 @@ export function bestLength(multiples, q) {
   return multiples[i] + (multiples[1] - multiples[0]) * (left - right) / (left - 2 * middle + right) / 2;
 }
 
-// αλ_max of the support Hessian, by power iteration, and the curvature along the step, α gᵀHg / gᵀg.
-export function curvatures(theta, support, alpha, rounds = 15) {
+// αλ_max of the support Hessian, by power iteration, and the curvature along the step, α gᵀHg / gᵀg, with g = `grad`.
+export function curvatures(theta, support, grad, alpha, rounds = 15) {
   const unit = v => { const length = Math.hypot(...v); return v.map(value => value / length); };
-  const times = v => gradient(theta, support, v).Hv, g = unit(gradient(theta, support).grad);
+  const times = v => gradient(theta, support, v).Hv, g = unit(grad);
   let v = times(g);
   const along = v.reduce((sum, value, i) => sum + value * g[i], 0);
   for (let k = 0; k < rounds; k++) v = times(unit(v));

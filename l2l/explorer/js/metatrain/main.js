@@ -2,6 +2,7 @@
 
 import {Address} from "../page/address.js";
 import {button, checkbox, grid, group, note, row, slider} from "../page/controls.js";
+import {demonstrate} from "../page/demonstration.js";
 import {announcement, atMostEvery, eachFrame, html, later, numbersTable, swatch} from "../page/dom.js";
 import {readable, twoDecimals, whole, wholeWithin, within} from "../page/numbers.js";
 import {share} from "../page/share.js";
@@ -34,7 +35,10 @@ export function buildMetatrain(root, panel, settings) {
     remember();
   });
   const start = button("Train", () => { trainer.toggle(); label(); });
-  const label = () => { start.textContent = trainer.going ? "Pause" : furthest(trainer.seen) ? "Resume" : "Train"; };
+  const label = () => {
+    const begun = trainer.going ? "Pause" : furthest(trainer.seen) ? "Resume" : "Train";
+    start.textContent = address.quiet ? "Train" : begun;  // a demonstration ends before the press is heard
+  };
   const bar = html("progress", {max: last, value: 0, "aria-label": "iterations done"});
   const told = html("span", {class: "l2l-told"});
   const table = numbersTable("results as numbers", COLUMNS), spoken = announcement();
@@ -74,7 +78,9 @@ export function buildMetatrain(root, panel, settings) {
   const remember = () => address.write(state);
   panel.append(share({python: () => metatrainAsPython(state, trainer.seen, settings), address}));
   reset();
-  return {drawInWidth: () => { drawing.fit(); draw(); }, end: () => { trainer.end(); address.end(); }};
+  const aWhile = Array(24).fill(() => {});
+  const stop = demonstrate(root, address, [() => trainer.toggle(), ...aWhile], reset);
+  return {drawInWidth: () => { drawing.fit(); draw(); }, end: () => { stop(); trainer.end(); address.end(); }};
 }
 
 // The lower end of a range stays below the upper: the other one gives way.

@@ -7,10 +7,13 @@ export const round = (value, unit) => +(Math.round(value / unit) * unit).toFixed
 export const evenly = (low, high, count) =>
   Float64Array.from({length: count}, (_, i) => low + (high - low) * i / (count - 1));
 
+const ROUNDING = 1e-20;  // of a squared error in double precision
+
 export function readable(value) {
   if (!Number.isFinite(value)) return "∞";
   const size = Math.abs(value);
-  return size >= 1e4 || (size < 1e-3 && size > 0) ? value.toExponential(1) : value.toFixed(size < 10 ? 3 : 1);
+  if (size < ROUNDING) return "0";
+  return size >= 1e4 || size < 1e-3 ? value.toExponential(1) : value.toFixed(size < 10 ? 3 : 1);
 }
 
 export const whole = n => Math.round(n).toLocaleString("en-GB");

@@ -37,11 +37,11 @@ export class Scene {
     const {state: {run, iteration, m, x}, networks, means, tasks, runs, range} = this, {alpha} = runs[run];
     const theta = networks[run][iteration], key = `${run} ${iteration}`, axis = evenly(...range, AXIS);
     const q = means[key] ??= meanByLength(theta, tasks, alpha, MULTIPLES), at = value => this.truth(value);
-    const support = {x, y: x.map(at)}, task = {support, query: {x: axis, y: axis.map(at)}};
-    const own = errorsByLength(theta, task, alpha, MULTIPLES), {grad} = gradient(theta, support);
+    const support = {x, y: x.map(at)}, {grad} = gradient(theta, support);
+    const truth = axis.map(at), own = errorsByLength(theta, grad, {x: axis, y: truth}, alpha, MULTIPLES);
     const fit = multiple => sweep(stepped(theta, grad, alpha, multiple), axis);
-    return {alpha, q, own, axis, truth: task.query.y, before: fit(0), after: fit(m), best: bestLength(MULTIPLES, q),
-      ownBest: bestLength(MULTIPLES, own), ...curvatures(theta, support, alpha)};
+    return {alpha, q, own, axis, truth, before: fit(0), after: fit(m), best: bestLength(MULTIPLES, q),
+      ownBest: bestLength(MULTIPLES, own), ...curvatures(theta, support, grad, alpha)};
   }
 
   move(j, x) { this.state.x[j] = round(clamp(x, ...this.range), FINEST); }
