@@ -421,7 +421,6 @@ def test_a_demonstration_plays_once_and_leaves_everything_as_it_was(seen, page, 
     tab.goto(f"{book}/{page}.html")
     root = tab.locator(f'[data-kind="{kind}"][data-live="yes"]')
     root.evaluate(WATCH, part)
-    root.scroll_into_view_if_needed()
     root.evaluate("root => root.scrollIntoView({block: 'center'})")
     tab.wait_for_function(ENDED, timeout=20_000)
     assert len(set(tab.evaluate("had"))) >= states

@@ -199,7 +199,9 @@ def test_runs_of_single_seeds_side_by_side_are_the_run_of_all():
 
 @pytest.mark.parametrize("name", ["nothing", "maml.safetensors", "../data/maml", ""])
 def test_only_names_of_stored_runs(name):
-    with pytest.raises(ValueError, match="name must be one of .*fomaml, fomaml-2-steps, .*, got "):
+    with pytest.raises(
+        ValueError, match="name must be one of explorer-anil, explorer-meta-sgd, explorer-reptile, fomaml, .*, got "
+    ):
         Run.stored(name)
 
 

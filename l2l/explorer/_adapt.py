@@ -109,8 +109,9 @@ def _relatives(iterations: list[int]) -> tuple[dict, dict]:
     scales: dict = {"meta-sgd": {}}
     for method, known in RELATIVES.items():
         run = Run.stored(f"explorer-{method}", method=known)
+        stages = moments(run)
         for i in filter(None, iterations):
-            kept = moments(run)[i]
+            kept = stages[i]
             network = {n: p for n, p in kept.items() if not n.startswith("log_rate.")}
             weights[method][i] = encoded(network)
             if method in scales:
