@@ -61,7 +61,7 @@ RAW = r"""() => {
 
 @pytest.mark.parametrize("page", PAGES)
 def test_in_the_browser(browser, address, page):
-    """Nothing is missing, wrong or too wide, at any width, in light and in dark. Screenshots are kept, to be looked at."""
+    """Nothing is missing, wrong or too wide, at any width, light and dark. Screenshots are kept, to be looked at."""
     requests = []
     with opened(browser, color_scheme="light") as tab:
         tab.on("response", lambda response: tab.troubles.append(response.url) if response.status >= 400 else None)
