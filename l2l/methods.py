@@ -249,7 +249,8 @@ class Method:
     recorded with a tensor gets the config's numbers."""
     inner_loop: InnerLoop = inner_loop
     """`(theta, x, y, *, alpha, steps, loss) -> iterator` over the parameters that `loss` takes, after 0, 1, …,
-    `steps` steps on one task. Meta-test uses it, as does all other code that adapts."""
+    `steps` steps on one task. Meta-test uses it, as does all other code that adapts. For `fomaml` it also takes
+    `first_order`, and detaches its gradients if that is true."""
     init: Callable[[Params, Rate], Params] = lambda params, alpha: params
     """`(params, alpha) -> theta`: from the network's initial parameters to initial meta-parameters, any dict of tensors
     of one dtype. `alpha` is the config's: a number, or a tuple with one for each step."""

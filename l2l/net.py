@@ -104,7 +104,10 @@ def mlp(params: Params, x: Tensor, activation: Callable[[Tensor], Tensor] = torc
     layers = sum(name.startswith("W") for name in params)
     _check_params(params, layers)
     if x.ndim == 0 or x.shape[-1] != params["W1"].shape[-2]:
-        raise ValueError(f"x must have {params['W1'].shape[-2]} values in its last axis, got shape {tuple(x.shape)}")
+        raise ValueError(
+            f"x must have {params['W1'].shape[-2]} values in its last axis, the network's input width, "
+            f"got shape {tuple(x.shape)}"
+        )
     if x.dtype != params["W1"].dtype:
         raise TypeError(f"x and the parameters must have one dtype, got {x.dtype} and {params['W1'].dtype}")
     for layer in range(1, layers + 1):
@@ -160,7 +163,8 @@ def squared_error(outputs: Tensor, y: Tensor) -> Tensor:
         TypeError: dtypes differ.
     """
     if y.shape != outputs.shape:
-        raise ValueError(f"y must have the outputs' shape {tuple(outputs.shape)}, got {tuple(y.shape)}")
+        hint = "" if y.is_floating_point() else '; for labels, set loss="cross_entropy"'
+        raise ValueError(f"y must have the outputs' shape {tuple(outputs.shape)}, got {tuple(y.shape)}{hint}")
     if y.dtype != outputs.dtype:
         raise TypeError(f"y and the outputs must have one dtype, got {y.dtype} and {outputs.dtype}")
     return ((outputs - y) ** 2).mean()

@@ -25,7 +25,7 @@ from l2l.config import LOSSES, OutputLoss, Part, TrainConfig, part_name
 from l2l.evaluate import Curve, adaptation_curve
 from l2l.methods import METHODS, Method, Rate
 from l2l.net import MLP, Network, Params
-from l2l.tasks import Batch, SineBatch, SineTasks, TaskFamily
+from l2l.tasks import Batch, SineBatch, SineTasks, TaskFamily, check_family
 
 FORMAT, BEFORE = "l2l run 3", "l2l run 2"
 FAMILIES = {"SineTasks": SineTasks}
@@ -93,6 +93,9 @@ class Run:
     def save(self, path: str | os.PathLike) -> None:
         """Write the run to one safetensors file, atomically: `path` is never half-written.
 
+        Training can't be resumed from this file, even if it replaces one that `train(out=…)` wrote: it holds the run,
+        and not the state of the optimiser.
+
         Raises:
             OSError: `path` can't be written.
             ValueError: a part of the run is a lambda, which has no name, or `path` is not valid Unicode.
@@ -110,7 +113,7 @@ class Run:
         optimizer: Optimizer | None = None,
         task_family: TaskFamily | None = None,
     ) -> "Run":
-        """Read a run that `save` or `train` wrote. No code in the file is ever executed.
+        """Read a run that `save` or `train(out=…)` wrote. No code in the file is ever executed.
 
         Args:
             path: the file. It stores only the names of the parts that the run was trained with; pass those that do not
@@ -134,7 +137,7 @@ class Run:
         """Read a run that comes with the package, such as "paper-maml"; `make paper` trains all of these runs again.
 
         Args:
-            name: name of the run.
+            name: name of the run; the message for any other name lists them all.
             parts: the parts of the run that do not come with l2l, as for `load`.
 
         Raises:
@@ -205,7 +208,9 @@ def read_run(
         if metadata["format"] == BEFORE:
             tensors, about = _translated(tensors, about)
         return _run_from(tensors, about, parts or {}, family)
-    except (SafetensorError, ValueError, TypeError, KeyError) as error:
+    except SafetensorError as error:
+        raise ValueError(f"{path} can't be loaded: it is damaged, or not a run file ({error})") from None
+    except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} can't be loaded: {error}") from None
 
 
@@ -266,13 +271,14 @@ def _family_from(about: dict, family: TaskFamily | None) -> TaskFamily:
         if about["class"] not in FAMILIES:
             raise _unknown("task_family", about["class"])
         return FAMILIES[about["class"]](**about["fields"])
+    check_family(family)
     if plain(described(family)) != about:
         raise ValueError(f"its task_family is {about}, not {plain(described(family))}")
     return family
 
 
 def _unknown(kind: str, name: str) -> ValueError:
-    return ValueError(f"its {kind} is {name!r}, which isn't known here; pass it, as in Run.load(path, {kind}=…)")
+    return ValueError(f"its {kind} is {name!r}, which isn't known here; pass it as {kind}")
 
 
 def described(family: TaskFamily) -> dict:

@@ -45,7 +45,18 @@ class TaskFamily(Protocol):
     def sample(
         self, tasks: int, shots: int, query: int, *, generator: torch.Generator, dtype: torch.dtype
     ) -> "Batch | SineBatch":
-        """Draw a batch, on the generator's device."""
+        """Draw a batch, on the generator's device.
+
+        Returns:
+            Batch of x_support and y_support, [T, n, …], and of x_query and y_query, [T, Q, …]; in place of … stand the
+            axes of one point, in the book one axis of length 1.
+        """
+
+
+def check_family(family: object) -> None:
+    """Raise a TypeError if this is no task family."""
+    if isinstance(family, type) or not callable(getattr(family, "sample", None)):
+        raise TypeError(f"task_family must be an object with a method sample, got {family!r}")
 
 
 def tensors_of(batch: Batch | SineBatch, origin: str = "batch") -> tuple[Tensor, Tensor, Tensor, Tensor]:

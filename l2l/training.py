@@ -24,7 +24,7 @@ from l2l.engine.replica import Replica, first_replica, pack, unpack
 from l2l.engine.workers import Advanced, Block, Workers, cores, one_thread
 from l2l.net import flatten, unflatten
 from l2l.run import Run, check_names, described, only_writer, plain, read_run, write_run
-from l2l.tasks import SineTasks, TaskFamily
+from l2l.tasks import SineTasks, TaskFamily, check_family
 
 COMPILE_FROM = 5_000
 """Number of iterations from which a run is compiled. Compiling takes 10 to 30 seconds the first time, which pays off
@@ -106,8 +106,7 @@ def train(
         raise ValueError("resume continues what out holds and overwrite replaces it: choose one")
     if not (str(device) == "cpu" or (str(device).startswith("cuda") and torch.cuda.is_available())):
         raise ValueError(f"device must be cpu, or cuda where there is a GPU, got {device!r}")
-    if isinstance(task_family, type) or not callable(getattr(task_family, "sample", None)):
-        raise TypeError(f"task_family must be an object with a method sample, got {task_family!r}")
+    check_family(task_family)
     one_of("shard", shard, SHARDS)
     count = cores() if workers is None else whole("workers", workers, 1)
     with Interrupts() as interrupts, ExitStack() as stack, ranks(shard, device) as group:
@@ -261,7 +260,7 @@ def _check_finite(advanced: list[Advanced], run: Run) -> None:
             + (
                 "; a smaller alpha or beta may help"
                 if run.iteration + i
-                else "; are all inputs finite, and is any label not ignored?"
+                else "; a smaller alpha may help, if not all labels are ignored"
             )
         )
 
@@ -282,7 +281,8 @@ def _resume(out: Path, config: TrainConfig, task_family: TaskFamily) -> tuple[Ru
     run = replace(run, history={name: values[due] for name, values in run.history.items()})
     if not saved and run.iteration < config.iterations:
         raise ValueError(
-            f"{out} can't be resumed: it holds no state of the optimiser, which train writes and Run.save does not"
+            f"{out} can't be resumed: it holds no state of the optimiser, which train(out=…) writes and Run.save does "
+            "not"
         )
     return run, saved
 

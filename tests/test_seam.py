@@ -430,10 +430,10 @@ def test_a_file_says_what_must_be_passed(tmp_path):
         l2l.train(replace(config, method="maml"), Rotations(), out=out, resume=True)
 
 
-def drawn(change=lambda batch: batch):
+def drawn(change=lambda batch: batch, family=l2l.SineTasks()):  # noqa: B008 (it is frozen)
     class Changed:
         def sample(self, tasks, shots, query, *, generator, dtype):
-            return change(l2l.SineTasks().sample(tasks, shots, query, generator=generator, dtype=dtype))
+            return change(family.sample(tasks, shots, query, generator=generator, dtype=dtype))
 
     return Changed()
 
@@ -506,6 +506,22 @@ UNFIT = {  # settings, family, and what is said of them
         {"network": l2l.MLP((2, 3, 3)), "loss": "cross_entropy"},
         NarrowBlobs(),
         "labels must be int64, got int32",
+    ),
+    "labels with an axis too many": (
+        {"network": l2l.MLP((2, 3, 3)), "loss": "cross_entropy"},
+        drawn(lambda b: b._replace(y_support=b.y_support[..., None]), Blobs()),
+        r"labels must have shape \[6\], got \[6, 1\]",
+    ),
+    "one-hot labels in whole numbers": (
+        {"network": l2l.MLP((2, 3, 3)), "loss": "cross_entropy"},
+        drawn(lambda b: b._replace(y_support=nn.functional.one_hot(b.y_support, 3)), Blobs()),
+        r"labels must have shape \[6\], got \[6, 3\]",
+    ),
+    "labels, and a loss for numbers": ({"network": l2l.MLP((2, 3, 3))}, Blobs(), 'set loss="cross_entropy"'),
+    "a number that is none": (
+        {},
+        drawn(lambda b: b._replace(y_query=b.y_query.log())),
+        "Changed.sample must give finite numbers, and gives others in y_query",
     ),
     "no state after an update": (optimiser(nothing, lambda t, g, s, r: t - r * g), drawn(), "update of own must give"),
     "a state that grows": (optimiser(nothing, lambda t, g, s, r: (t - r * g, (g,))), drawn(), "keep shapes and dtypes"),

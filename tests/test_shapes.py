@@ -234,6 +234,12 @@ TABLE = {
         p("[T, Q, 1]", w.batch.x_query, w.batch.y_query),
         p("[T]", w.batch.amplitude, w.batch.phase),
     ],
+    "TaskFamily.sample": lambda w: [  # a family of one's own
+        p("[T, n, …]", w.flat.x_support, rest=(2,)),
+        p("[T, n, …]", w.flat.y_support, rest=(1,)),
+        p("[T, Q, …]", w.flat.x_query, rest=(2,)),
+        p("[T, Q, …]", w.flat.y_query, rest=(1,)),
+    ],
     "SineTasks.sample": lambda w: [
         p("[T, n, 1]", w.batch.x_support, w.batch.y_support),
         p("[T, Q, 1]", w.batch.x_query, w.batch.y_query),

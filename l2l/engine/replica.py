@@ -168,10 +168,14 @@ def _check_loss(config: TrainConfig, phi: Params, x: Tensor, y: Tensor) -> None:
         outputs = network.apply(phi, x)
     except RuntimeError as error:
         raise ValueError(f"the network can't take the family's x, {[*x.shape]} of each task: {error}") from error
-    if config.loss == "cross_entropy" and y[0].shape != outputs.shape:  # else they are probabilities
+    probabilities = y[0].shape == outputs.shape and y.is_floating_point()
+    if config.loss == "cross_entropy" and not probabilities:
         if y.dtype != torch.int64:
             raise TypeError(f"labels must be int64, got {str(y.dtype).removeprefix('torch.')}")
-        classes = outputs.shape[-1]
+        expected = [*outputs.shape]
+        classes = expected.pop(min(1, outputs.ndim - 1))
+        if [*y[0].shape] != expected:
+            raise ValueError(f"a task's labels must have shape {expected}, got {[*y[0].shape]}")
         if len(out := y[(y < 0) & (y != IGNORED) | (y >= classes)]):
             raise ValueError(
                 f"labels must be ≥ 0 and below {classes}, the number of the network's outputs, got {int(out[0])}"

@@ -31,7 +31,7 @@ from l2l.engine.replica import (
     rates,
     sampler,
 )
-from l2l.tasks import HELD_OUT, TRAIN, TaskFamily, stream
+from l2l.tasks import HELD_OUT, TRAIN, Batch, TaskFamily, stream
 
 
 class Block(NamedTuple):
@@ -72,13 +72,17 @@ class Workers:
         start, like = first_replica(config.seeds[0], config, device), config.initial_parameters(config.seeds[0])
         self._sample = sampler(family, config, device)
         self._held_out = draw(family, config, HELD_OUT_TASKS, stream(HELD_OUT, 0), device)
+        name = type(family).__name__
+        for field, x in zip(Batch._fields, self._held_out, strict=True):
+            if not x.isfinite().all():
+                raise ValueError(f"{name}.sample must give finite numbers, and gives others in {field}")
         check_parts(config, *self._held_out[:2])
         self._state, self._rates = (start.theta, *start.state), rates(config, device)
         self._batch, again = (
             tuple(x[0].clone() for x in self._sample(1, stream(TRAIN, config.seeds[0]))) for _ in range(2)
         )
         if not all(map(torch.equal, self._batch, again)):
-            raise ValueError(f"{family!r} must draw the same tasks from the same generator state, but draws others")
+            raise ValueError(f"{name}.sample must draw the same tasks from the same generator state, but draws others")
         alpha, beta = self._rates
         who = f"the method {config.parts.method.name}, with its network and its loss,"
         grads, _ = check_pure(who, make_gradient(config, like, fixed=True), (start.theta, alpha, *self._batch))
