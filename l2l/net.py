@@ -128,7 +128,8 @@ def _check_params(params: Params, layers: int) -> None:
         fits = W.ndim == 2 and (b is None or b.shape == W.shape[1:])
         if not fits or (before is not None and before.shape[1:] != W.shape[:1]):
             shapes = {name: tuple(p.shape) for name, p in params.items()}
-            raise ValueError(f"params must have shapes W [in, out] and b [out] that fit together, got {shapes}")
+            hint = "; Run.replica gives the parameters of one replica" if W.ndim == 3 else ""
+            raise ValueError(f"params must have shapes W [in, out] and b [out] that fit together, got {shapes}{hint}")
         dtypes = {p.dtype for p in (params["W1"], W, b) if p is not None}
         if len(dtypes) > 1:
             raise TypeError(f"params must have one dtype, got {' and '.join(map(str, dtypes))} in layer {layer}")
