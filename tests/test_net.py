@@ -75,7 +75,7 @@ def test_parameters_that_make_no_network_are_refused(generator):
 def test_mismatches_are_refused(generator):
     params = init_params((1, 4, 1), generator=generator)
     x = torch.zeros(5, 1)
-    with pytest.raises(ValueError, match="last axis, got shape"):
+    with pytest.raises(ValueError, match="last axis, the network.s input width, got shape"):
         mlp(params, torch.zeros(5, 2))
     with pytest.raises(TypeError, match="one dtype, got torch.float64"):
         mlp(params, x.double())
