@@ -54,8 +54,21 @@ def environment(folder: Path, requirements: list[str]) -> Path:
     subprocess.run([python, "-m", "pip", "install", "--quiet", *requirements, *named], check=True)
     before = installed(python)
     wheels = folder / "wheels"
-    subprocess.run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
-                    "--wheel-dir", wheels, ROOT], check=True)  # fmt: skip
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "--quiet",
+            "--no-deps",
+            "--no-build-isolation",
+            "--wheel-dir",
+            wheels,
+            ROOT,
+        ],
+        check=True,
+    )
     subprocess.run([python, "-m", "pip", "install", "--quiet", *wheels.glob("*.whl")], check=True)
     after = installed(python)
     replaced = {name for name, version in before.items() if after.get(name) != version}

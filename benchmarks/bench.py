@@ -636,8 +636,11 @@ def report_processors(found: dict) -> list[str]:
 def machine() -> dict:
     return {
         "processor": processor(),
-        "cores": cores(), "python": platform.python_version(), "torch": torch.__version__, "date": time.strftime("%Y-%m-%d"),
-    }  # fmt: skip
+        "cores": cores(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "date": time.strftime("%Y-%m-%d"),
+    }
 
 
 def ratio(found: dict, peers: Callable[[str], bool]) -> float:
@@ -788,10 +791,15 @@ def main():
         return {
             column: compare(
                 [n for n in names if not (method == "pretrain" and n in WITHOUT_JOINT)],
-                method, steps, tasks, cores, args, source,
+                method,
+                steps,
+                tasks,
+                cores,
+                args,
+                source,
             )
             for column, (method, steps) in columns.items()
-        }  # fmt: skip
+        }
 
     def against(what, values, large):
         """MAML's rates as one thing grows; from `large` on with few iterations at a time, as their batches fill memory."""

@@ -73,12 +73,19 @@ def parser() -> argparse.ArgumentParser:
     )
     t.add_argument("method", choices=METHODS)
     help_texts = {
-        "iterations": "outer updates", "tasks": "tasks in each meta-batch", "shots": "support points for each task",
-        "query": "query points for each task", "alpha": "inner learning rate", "beta": "outer learning rate, of Adam",
-        "steps": "inner steps", "sizes": "widths of the network, such as 1,40,40,1", "seeds": "such as 0-4 or 0,2,5",
+        "iterations": "outer updates",
+        "tasks": "tasks in each meta-batch",
+        "shots": "support points for each task",
+        "query": "query points for each task",
+        "alpha": "inner learning rate",
+        "beta": "outer learning rate, of Adam",
+        "steps": "inner steps",
+        "sizes": "widths of the network, such as 1,40,40,1",
+        "seeds": "such as 0-4 or 0,2,5",
         "log_every": "iterations between two entries of the history",
-        "checkpoint_at": "iterations whose parameters are kept, such as 0,1000", "dtype": "float32 or float64",
-    }  # fmt: skip
+        "checkpoint_at": "iterations whose parameters are kept, such as 0,1000",
+        "dtype": "float32 or float64",
+    }
     for setting in fields(TrainConfig):
         if setting.name not in help_texts:  # a method is an argument; parts of one's own need Python
             continue
@@ -86,9 +93,12 @@ def parser() -> argparse.ArgumentParser:
         parse = {"seeds": parse_seeds}.get(setting.name, parse_numbers if kind is tuple else kind)
         shown = ",".join(map(str, setting.default)) or "none" if isinstance(setting.default, tuple) else setting.default
         t.add_argument(
-            f"--{setting.name.replace('_', '-')}", type=parse, default=setting.default, metavar="X",
+            f"--{setting.name.replace('_', '-')}",
+            type=parse,
+            default=setting.default,
+            metavar="X",
             help=f"{help_texts[setting.name]} (default {shown})",
-        )  # fmt: skip
+        )
     t.add_argument("--out", type=Path, metavar="FILE", help="file to write the run to; missing folders are created")
     t.add_argument("--resume", action="store_true", help="continue from the checkpoint in --out, if there is one")
     t.add_argument("--overwrite", action="store_true", help="replace an existing --out file")

@@ -213,9 +213,14 @@ def plot_task(x: ArrayLike, y: ArrayLike, ax: Axes, *, support: tuple[ArrayLike,
 
 
 def plot_half_axis_fit(
-    x: ArrayLike, y: ArrayLike, fits: Mapping[int, ArrayLike], support: tuple[ArrayLike, ArrayLike], ax: Axes,
-    *, method: str,
-) -> None:  # fmt: skip
+    x: ArrayLike,
+    y: ArrayLike,
+    fits: Mapping[int, ArrayLike],
+    support: tuple[ArrayLike, ArrayLike],
+    ax: Axes,
+    *,
+    method: str,
+) -> None:
     """Draw one task, its support points, and the network after several numbers of adaptation steps.
 
     Args:

@@ -113,12 +113,14 @@ class Retrain(ipywidgets.VBox):
         self._stop, self._drawn_at = threading.Event(), -math.inf
         columns = ipywidgets.Layout(grid_template_columns="repeat(auto-fit, minmax(22em, 1fr))")
         row = [self.train_button, self.stop_button, self._bar]
-        super().__init__([
-            ipywidgets.GridBox(list(self.controls.values()), layout=columns),
-            ipywidgets.HBox(row, layout=ipywidgets.Layout(flex_flow="row wrap")),
-            self._message,
-            self._picture,
-        ])  # fmt: skip
+        super().__init__(
+            [
+                ipywidgets.GridBox(list(self.controls.values()), layout=columns),
+                ipywidgets.HBox(row, layout=ipywidgets.Layout(flex_flow="row wrap")),
+                self._message,
+                self._picture,
+            ]
+        )
 
     @property
     def runs(self) -> dict[str, Run]:
@@ -290,16 +292,24 @@ def _controls(start: TrainConfig, family: SineTasks) -> dict[str, ipywidgets.DOM
         raise TypeError(f"alpha must be a single rate here, because it is set by a slider, got {start.alpha}")
     log_alpha = math.log10(start.alpha)
     of: dict[str, tuple[type, str, Any, dict]] = {
-        "alpha": (ipywidgets.FloatLogSlider, "inner step size α", start.alpha,
-                  {"min": min(-4, log_alpha), "max": max(0, log_alpha), "step": 0.05}),
+        "alpha": (
+            ipywidgets.FloatLogSlider,
+            "inner step size α",
+            start.alpha,
+            {"min": min(-4, log_alpha), "max": max(0, log_alpha), "step": 0.05},
+        ),
         "steps": (ipywidgets.IntSlider, "inner steps", start.steps, {"max": max(10, start.steps)}),
         "shots": (ipywidgets.IntSlider, "shots n", start.shots, {"min": 1, "max": max(40, start.shots)}),
-        "amplitude": (ipywidgets.FloatSlider, "largest amplitude", amplitude,
-                      {"min": family.amplitude[0], "max": max(10, amplitude), "step": 0.1}),
+        "amplitude": (
+            ipywidgets.FloatSlider,
+            "largest amplitude",
+            amplitude,
+            {"min": family.amplitude[0], "max": max(10, amplitude), "step": 0.1},
+        ),
         "phase": (ipywidgets.FloatSlider, "phase width / π", width, {"max": max(2, width), "step": 0.01}),
         "iterations": (ipywidgets.IntText, "iterations", start.iterations, {}),
         "seed": (ipywidgets.IntText, "seed", start.seeds[0], {}),
-    }  # fmt: skip
+    }
     return {
         name: kind(value, description=text, style={"description_width": "9em"}, layout={"width": "21em"}, **bounds)
         for name, (kind, text, value, bounds) in of.items()

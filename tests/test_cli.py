@@ -208,10 +208,14 @@ def test_ctrl_c_saves_and_resume_finishes(tmp_path):
     out = tmp_path / "run.safetensors"
     arguments = ["train", "maml", "--iterations", "800", "--out", str(out)]
     process = subprocess.Popen(
-        [sys.executable, "-c", HELD, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        [sys.executable, "-c", HELD, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
-    )  # fmt: skip
+    )
     assert process.stdout.readline() == "held\n"
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate()

@@ -113,9 +113,10 @@ def by_transforms(loss):
 
 def by_module(theta, batch, alpha, steps):
     module = nn.Sequential(nn.Linear(1, 5), nn.ReLU(), nn.Linear(5, 5), nn.ReLU(), nn.Linear(5, 1)).double()
-    start = {name: p.t().detach().clone().requires_grad_() for name, p in zip(
-        dict(module.named_parameters()), theta.values(), strict=True
-    )}  # fmt: skip
+    start = {
+        name: p.t().detach().clone().requires_grad_()
+        for name, p in zip(dict(module.named_parameters()), theta.values(), strict=True)
+    }
     outer = 0
     for xs, ys, xq, yq in zip(*batch, strict=True):
         phi = start

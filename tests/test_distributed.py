@@ -197,9 +197,14 @@ def namespaces():
     commands = [["ip", "netns", "add", name] for name in names]
     commands += [["ip", "link", "add", "first", "netns", names[0], "type", "veth", "peer", "second", "netns", names[1]]]
     for name, link, address in zip(names, ("first", "second"), ("10.77.0.1/24", "10.77.0.2/24"), strict=True):
-        commands += [["ip", "-n", name, *words] for words in (
-            ["address", "add", address, "dev", link], ["link", "set", link, "up"], ["link", "set", "lo", "up"]
-        )]  # fmt: skip
+        commands += [
+            ["ip", "-n", name, *words]
+            for words in (
+                ["address", "add", address, "dev", link],
+                ["link", "set", link, "up"],
+                ["link", "set", "lo", "up"],
+            )
+        ]
     try:
         if shutil.which("ip") is None or any(
             subprocess.run(command, capture_output=True).returncode for command in commands

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -233,6 +234,15 @@ def wrong_number(monkeypatch, generator):
     monkeypatch.setattr(native, "_build", lambda step, *example: build(other, *example))
 
 
+def wrong_products(monkeypatch, _):
+    """Products of our own that err, which shows also that the compiled loop calls them."""
+    folder = Path(tempfile.mkdtemp())
+    text = native.PRODUCTS.read_text()
+    assert "sum[r][u] += *p.a" in text
+    (folder / "products.h").write_text(text.replace("sum[r][u] += *p.a", "sum[r][u] -= *p.a"))
+    monkeypatch.setattr(native, "PRODUCTS", folder / "products.h")
+
+
 BREAKAGES = {
     "a renamed private key": (
         lambda patch, _: patch.setitem(native.COMPILER, "aot_inductor.no_such_key", True),
@@ -244,6 +254,7 @@ BREAKAGES = {
     ),
     "a library that lacks a symbol": (lambda patch, _: patch.setattr(native, "RUN", "NoSuchSymbol"), "NoSuchSymbol"),
     "a wrong number": (wrong_number, r"differs from the recorded step by \S+, where rounding explains"),
+    "a wrong product": (wrong_products, r"differs from the recorded step by \S+, where rounding explains"),
     "a compiler that fails": (
         lambda patch, _: patch.setitem(native.COMPILER, "cpp.cxx", (None, "/bin/false")),
         "no compiled loop: ",

@@ -149,8 +149,12 @@ def test_fomaml_is_the_query_gradient_at_the_adapted_parameters(problem):
 
 def test_alpha_zero_is_training_on_the_query_points(problem):
     theta, batch = problem
-    as_joint = batch._replace(x_support=batch.x_query[:, :2], y_support=batch.y_query[:, :2],
-                              x_query=batch.x_query[:, 2:], y_query=batch.y_query[:, 2:])  # fmt: skip
+    as_joint = batch._replace(
+        x_support=batch.x_query[:, :2],
+        y_support=batch.y_query[:, :2],
+        x_query=batch.x_query[:, 2:],
+        y_query=batch.y_query[:, 2:],
+    )
     expected = pretrain(theta, as_joint, alpha=0.0, steps=0)
     for method in (maml, fomaml):
         result = method(theta, batch, alpha=0.0, steps=3)

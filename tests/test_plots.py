@@ -69,9 +69,9 @@ def test_a_curve_is_drawn_by_the_error_that_is_named(ax):
 
 
 @pytest.mark.parametrize(
-    ("loss", "label"), [("mse", "mean squared support error"), ("cross_entropy", "support cross-entropy"),
-                        ("huber", "support huber")]
-)  # fmt: skip
+    ("loss", "label"),
+    [("mse", "mean squared support error"), ("cross_entropy", "support cross-entropy"), ("huber", "support huber")],
+)
 def test_the_axis_names_the_error(ax, loss, label):
     plot_adaptation_curves({"maml": np.ones((3, 2))}, ax, error="support", loss=loss)
     assert ax.get_ylabel() == label

@@ -233,9 +233,14 @@ def test_first_order_anil_is_the_gradient_where_adaptation_ends(small):
 def test_a_run_adapts_by_its_own_network_loss_and_method():
     """Against descent by hand: of a network, of a loss and of a method that are not the book's."""
     config = l2l.TrainConfig(
-        network=l2l.MLP((1, 6, 5, 1), "tanh"), loss=nn.functional.smooth_l1_loss, method=anil, dtype="float64",
-        alpha=0.05, iterations=5, seeds=(0, 1),
-    )  # fmt: skip
+        network=l2l.MLP((1, 6, 5, 1), "tanh"),
+        loss=nn.functional.smooth_l1_loss,
+        method=anil,
+        dtype="float64",
+        alpha=0.05,
+        iterations=5,
+        seeds=(0, 1),
+    )
     run = l2l.train(config)
     batch = l2l.SineTasks().sample(4, 5, 7, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
 

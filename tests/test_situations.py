@@ -221,9 +221,16 @@ def test_what_others_set_while_a_widget_draws_stays(monkeypatch):
 
 def test_figures_need_no_backend(tmp_path):
     done = python(
-        "-m", "l2l", "evaluate", DATA / "maml.safetensors", "--tasks", "5", "--figures", tmp_path / "figures",
+        "-m",
+        "l2l",
+        "evaluate",
+        DATA / "maml.safetensors",
+        "--tasks",
+        "5",
+        "--figures",
+        tmp_path / "figures",
         env={"MPLBACKEND": "module://absent"},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "figures").glob("*.png"))) == 3
 
@@ -247,8 +254,10 @@ def train_in_threads(folder):
         runs[f"threads of torch after {name}"] = torch.get_num_threads()
 
     with stream("stderr", None), default_dtype():
-        both = [threading.Thread(target=work, args=item) for item in (("a", MODES["another device by default"]),
-                                                                      ("b", MODES["autocast"]))]  # fmt: skip
+        both = [
+            threading.Thread(target=work, args=item)
+            for item in (("a", MODES["another device by default"]), ("b", MODES["autocast"]))
+        ]
         for thread in both:
             thread.start()
         for thread in both:

@@ -31,6 +31,8 @@ COMPILER = {
     "cpp.enable_floating_point_contract_flag": "fast",  # a b + c as one instruction, rounded once
 }
 """Options that halve the compile time, and make kernels that are slightly faster than the defaults do."""
+PRODUCTS = Path(__file__).with_name("products.h")
+"""Our own products of small matrices, which take the place of torch's in a compiled loop."""
 Tensors = tuple[Tensor, ...]
 LOCK = threading.RLock()
 """Held while something is recorded or compiled: torch does both with state that all threads share."""
@@ -180,7 +182,7 @@ def _build(step: GraphModule, state: Tensors, rates: Tensors, batch: Tensors) ->
         tempfile.TemporaryDirectory() as folder,
         config.patch(COMPILER),
         ThreadPoolExecutor(2) as beside,
-        _object_files(beside),
+        _object_files(beside, state[0].dtype),
     ):
         # Queries the C++ compiler, which takes a second or two, and caches the answer; `config.patch` is per context.
         beside.submit(copy_context().run, cpu_vec_isa.pick_vec_isa)
@@ -195,17 +197,24 @@ def _build(step: GraphModule, state: Tensors, rates: Tensors, batch: Tensors) ->
 
 
 @contextmanager
-def _object_files(beside: ThreadPoolExecutor) -> Iterator[None]:
-    """Compile the two halves of a library in parallel; torch would compile one after the other."""
+def _object_files(beside: ThreadPoolExecutor, dtype: torch.dtype) -> Iterator[None]:
+    """Compile the two halves of a library in parallel, where torch would compile one after the other.
+
+    The half that holds the kernels gets the products of products.h, of this dtype, and the other one calls them.
+    """
     from torch._inductor import cpp_builder
 
     run = cpp_builder.run_compile_cmd
     halves: list[Future] = []
+    names = " ".join(f"-D aoti_torch_cpu_{name}_out=l2l_{name}" for name in ("mm", "bmm", "addmm", "baddbmm"))
+    number = {torch.float32: "float", torch.float64: "double"}[dtype]
+    options = {".wrapper.cpp": names, ".kernel.cpp": f"-D L2L_NUMBER={number} -include {PRODUCTS}"}
 
     def start(command: str, cwd: str) -> None:
-        if command.split()[1].endswith((".wrapper.cpp", ".kernel.cpp")):
-            halves.append(beside.submit(run, command, os.path.dirname(cwd)))  # torch removes `cwd` itself
-            return
+        for half, its in options.items():
+            if command.split()[1].endswith(half):
+                halves.append(beside.submit(run, f"{command} {its}", os.path.dirname(cwd)))  # torch removes `cwd`
+                return
         for half in halves:
             half.result()
         run(command, cwd)
@@ -219,4 +228,6 @@ def _fingerprint(graph: GraphModule, example: Tensors) -> str:
     constants = [getattr(graph, node.target).tolist() for node in graph.graph.nodes if node.op == "get_attr"]
     machine = getattr(torch.cpu, "get_capabilities", platform.uname)()
     settings = torch.__version__, torch.get_num_threads(), machine, os.environ.get("ATEN_CPU_CAPABILITY"), COMPILER
-    return cache.digest(Path(__file__).read_bytes() + repr((graph.code, layouts, constants, settings)).encode())
+    return cache.digest(
+        Path(__file__).read_bytes() + PRODUCTS.read_bytes() + repr((graph.code, layouts, constants, settings)).encode()
+    )
