@@ -211,8 +211,8 @@ def _object_files(beside: ThreadPoolExecutor, dtype: torch.dtype) -> Iterator[No
     options = {".wrapper.cpp": names, ".kernel.cpp": f"-D L2L_NUMBER={number} -include {PRODUCTS}"}
 
     def start(command: str, cwd: str) -> None:
-        for half, its in options.items():
-            if command.split()[1].endswith(half):
+        for source, its in options.items():
+            if command.split()[1].endswith(source):
                 halves.append(beside.submit(run, f"{command} {its}", os.path.dirname(cwd)))  # torch removes `cwd`
                 return
         for half in halves:
