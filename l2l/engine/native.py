@@ -27,10 +27,11 @@ from l2l.engine import cache
 COMPILER = {
     "aot_inductor.precompile_headers": False,
     "aot_inductor.compile_wrapper_opt_level": "Og",
+    "cpp.enable_tiling_heuristics": False,  # always in tiles: 1 to 5 % faster here
     "cpp.vec_isa_ok": True,  # the processor reports its instruction sets; no test is compiled for each
     "cpp.enable_floating_point_contract_flag": "fast",  # a b + c as one instruction, rounded once
 }
-"""Options that halve the compile time, and make kernels that are slightly faster than the defaults do."""
+"""Options that halve the compile time, and make kernels that are slightly faster than those of the defaults."""
 PRODUCTS = Path(__file__).with_name("products.h")
 """Our own products of small matrices, which take the place of torch's in a compiled loop."""
 Tensors = tuple[Tensor, ...]
