@@ -7,6 +7,7 @@ import ctypes
 import os
 import platform
 import re
+import shlex
 import tempfile
 import threading
 import warnings
@@ -209,7 +210,7 @@ def _object_files(beside: ThreadPoolExecutor, dtype: torch.dtype) -> Iterator[No
     halves: list[Future] = []
     names = " ".join(f"-D aoti_torch_cpu_{name}_out=l2l_{name}" for name in ("mm", "bmm", "addmm", "baddbmm"))
     number = {torch.float32: "float", torch.float64: "double"}[dtype]
-    options = {".wrapper.cpp": names, ".kernel.cpp": f"-D L2L_NUMBER={number} -include {PRODUCTS}"}
+    options = {".wrapper.cpp": names, ".kernel.cpp": f"-D L2L_NUMBER={number} -include {shlex.quote(str(PRODUCTS))}"}
 
     def start(command: str, cwd: str) -> None:
         for source, its in options.items():
