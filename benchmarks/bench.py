@@ -560,6 +560,8 @@ def elsewhere(results: dict) -> list[str]:
     for part, about in results["machines"].items():
         if about["processor"] != results["machine"]["processor"] and part != "pages":  # which say so themselves
             where = f"{about['processor']}, {about['cores']} cores, torch {about['torch']}, {about['date']}"
+            if about.get("rounds", results["rounds"]) != results["rounds"]:
+                where += f", {about['rounds']} rounds"
             later.setdefault(where, []).append(part)
     return [line for where, names in later.items() for line in (f"On {where}: {', '.join(names)}.", "")]
 
@@ -661,7 +663,7 @@ def report(results: dict) -> str:
         "# Speed, measured",
         "",
         f"`make bench` on {about['processor']}, {about['cores']} cores, Python {about['python']}, torch {about['torch']}; "
-        f"{results['rounds']} rounds in turns, medians, with the lowest and highest in brackets; ratios are medians of those within a round. Iterations a second: 25 tasks, K = Q = 10, "
+        f"{results['rounds']} rounds in turns where nothing else is said, medians, with the lowest and highest in brackets; ratios are medians of those within a round. Iterations a second: 25 tasks, K = Q = 10, "
         "network 1-40-40-1, float32, sampling and Adam included. Compare ratios; seconds differ from machine to machine.",
         "",
         *elsewhere(results),
@@ -842,7 +844,7 @@ def main():
         for name in args.only or parts:
             bar.set_postfix_str(name)
             results[name] = parts[name]()
-            results["machines"][name] = machine()
+            results["machines"][name] = machine() | {"rounds": args.rounds}
             bar.update()
     results = json.loads(json.dumps(results))  # as it is read again
     file.write_text(json.dumps(results, indent=1) + "\n")

@@ -46,7 +46,7 @@ def l2l_run(form):
     import l2l
     from l2l.engine import graph
     from l2l.engine.loops import repeated
-    from l2l.engine.replica import advance, first_replica, make_step, sampler
+    from l2l.engine.replica import advance, first_replica, make_step, rates, sampler
     from l2l.engine.workers import Block, Workers
 
     class Several:
@@ -79,7 +79,8 @@ def l2l_run(form):
     def run(n):
         nonlocal replicas
         if form == "called":
-            replicas = [advance(r, repeated(make_step(config, params)), n, sample)[0] for r in replicas]
+            step = make_step(config, params)
+            replicas = [advance(r, repeated(step, rates(config, "cpu")), n, sample)[0] for r in replicas]
         else:
             for advanced in workers.advance(replicas, [Block(BLOCK, False)] * (n // BLOCK)):
                 replicas = [block.replica for block in advanced]
