@@ -36,8 +36,8 @@ def libraries(request, tmp_path_factory):
         path = tmp_path_factory.mktemp("products") / f"{number}.so"
         include = f"-I{TORCH}/include", f"-I{TORCH}/include/torch/csrc/api/include"
         link = f"-L{TORCH}/lib", "-ltorch_cpu", "-lc10", f"-Wl,-rpath,{TORCH}/lib"
-        options = "-O3", f"-march={request.param}", "-std=c++20", "-shared", "-fPIC", "-Wall", "-Werror", "-Wno-unknown-pragmas"
-        source = "-x", "c++", str(native.PRODUCTS), "-x", "none"
+        options = "-O3", f"-march={request.param}", "-std=c++20", "-shared", "-fPIC", "-Wall", "-Werror"
+        source = "-Wno-unknown-pragmas", "-x", "c++", str(native.PRODUCTS), "-x", "none"
         command = [compiler, *options, f"-DL2L_NUMBER={number}", *include, *source, "-o", str(path), *link]
         ran = subprocess.run(command, capture_output=True, text=True)
         if "-march" in ran.stderr:  # not an instruction set of this kind of processor
