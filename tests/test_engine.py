@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import warnings
@@ -227,16 +226,15 @@ def test_the_cache_is_bounded(empty_cache):
     assert kept == set(range(9, cache.KEPT + 9)), "those used last"
 
 
-def wrong_number(monkeypatch, generator):
+def wrong_number(monkeypatch, _):
     """What a compiler that errs would make: the step with a slightly larger loss."""
     larger = {"loss": lambda outputs, y: 1.001 * ((outputs - y) ** 2).mean()}
     other, build = recorded_step(*problem(torch.Generator().manual_seed(7), **larger)), native._build
     monkeypatch.setattr(native, "_build", lambda step, *example: build(other, *example))
 
 
-def wrong_products(monkeypatch, _):
+def wrong_products(monkeypatch, folder):
     """Products of our own that err, which shows also that the compiled loop calls them."""
-    folder = Path(tempfile.mkdtemp())
     text = native.PRODUCTS.read_text()
     assert "sum[r][u] += *p.a" in text
     (folder / "products.h").write_text(text.replace("sum[r][u] += *p.a", "sum[r][u] -= *p.a"))
@@ -263,12 +261,14 @@ BREAKAGES = {
 
 
 @pytest.mark.parametrize("breakage", BREAKAGES)
-def test_a_broken_native_loop_is_not_used_and_says_why(generator, needs_compiler, empty_cache, monkeypatch, breakage):
+def test_a_broken_native_loop_is_not_used_and_says_why(
+    generator, needs_compiler, empty_cache, monkeypatch, tmp_path, breakage
+):
     monkeypatch.delenv("L2L_STRICT", raising=False)
     config, theta, batch, state = problem(generator)
     step = recorded_step(config, theta, batch, state)
     plant, reason = BREAKAGES[breakage]
-    plant(monkeypatch, generator)
+    plant(monkeypatch, tmp_path)
     made = {}
     monkeypatch.setattr(loops, "compile_step", lambda step, *example: made.setdefault("compiled", step))
     with pytest.warns(RuntimeWarning, match=f"training runs on the compiled engine.*{reason}") as warned:

@@ -47,19 +47,21 @@ def libraries(request, tmp_path_factory):
     return made
 
 
+def pointers(tensors):
+    handles = torch._C._aoti.unsafe_alloc_void_ptrs_from_tensors(list(tensors))
+    return [ctypes.c_void_p(native._pointer(handle, None)) for handle in handles]
+
+
 def call(library, name, *tensors, numbers=()):
-    handles = torch._C._aoti.unsafe_alloc_void_ptrs_from_tensors(list(tensors))
-    pointers = [ctypes.c_void_p(native._pointer(handle, None)) for handle in handles]
-    return getattr(library, name)(*pointers, *map(ctypes.c_double, numbers))
+    return getattr(library, name)(*pointers(tensors), *map(ctypes.c_double, numbers))
 
 
-def here(library, *tensors):
+def here(library, product, *factors):
     """Whether products.h multiplies these itself."""
-    handles = torch._C._aoti.unsafe_alloc_void_ptrs_from_tensors(list(tensors))
-    pointers = [native._pointer(handle, None) for handle in handles]
     done = library["_ZN8products4doneEP16AtenTensorOpaqueS1_S1_S1_"]
     done.restype = ctypes.c_bool
-    return done(*map(ctypes.c_void_p, (pointers[0], None, *pointers[1:])))
+    to, *of = pointers([product, *factors])
+    return done(to, None, *of)
 
 
 def guarded(*shape, dtype, columns_stored):
