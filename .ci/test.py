@@ -8,10 +8,12 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTEST = [sys.executable, "-m", "pytest"]
-PARTS = {  # notebooks first, and by themselves: they train on all cores
+NOTEBOOKS = "-n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout 900 book"
+TESTS = "-n 2 --dist loadscope --durations 8 tests"
+PARTS = {
     "pages": ["make", "--no-print-directory", "book"],
-    "notebooks": [*PYTEST, "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", "900", "book"],
-    "tests": [*PYTEST, "-n", "2", "--dist", "loadscope", "--durations", "8", "tests"],
+    "notebooks": [*PYTEST, *NOTEBOOKS.split()],
+    "tests": [*PYTEST, *TESTS.split()],
 }
 
 

@@ -7,7 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from l2l._validation import one_of, whole
 from l2l.config import TrainConfig
 from l2l.engine.distributed import RankLost, ranks
 from l2l.engine.replica import Replica, first_replica, pack, unpack
-from l2l.engine.workers import Advanced, Block, Workers, cores, one_thread
+from l2l.engine.workers import Advanced, Block, Workers, cores, one_thread, plain_modes
 from l2l.net import flatten, unflatten
 from l2l.run import Run, check_names, described, only_writer, plain, read_run, write_run
 from l2l.tasks import SineTasks, TaskFamily, check_family
@@ -126,7 +126,7 @@ def train(
         if run.iteration == config.iterations:
             return run
         with one_thread(), _progress_bar(config, run, progress) as bar:
-            with interrupts.let_through(), _plain_modes(device):
+            with interrupts.let_through(), plain_modes(group.device):
                 pool = Workers(config, task_family, group.device, group.threads(config.seeds, count), group)
                 if saved:
                     replicas = unpack(flatten(run.theta, axes=1), saved, group.device)
@@ -137,7 +137,7 @@ def train(
                 _report(progress, run)
                 if compile or (compile is None and config.iterations >= COMPILE_FROM):
                     bar.set_postfix_str("compiling")
-                    with _plain_modes(device), group.one_after_the_first():
+                    with plain_modes(group.device), group.one_after_the_first():
                         pool.compile()
                 run = _with_engine(run, pool.engine)
                 for advanced in map(group.gather, pool.advance(group.own(replicas), _blocks(config, run.iteration))):
@@ -187,13 +187,6 @@ class _Saver:
         self.save()
 
 
-@contextmanager
-def _plain_modes(device: str | torch.device) -> Iterator[None]:
-    """Disable the default device and autocast that the caller may have set: the threads of the pool don't see them."""
-    with torch.device("cpu"), torch.autocast(torch.device(device).type, enabled=False):
-        yield
-
-
 def _with_engine(run: Run, engine: str) -> Run:
     if run.engine not in (None, engine):
         warnings.warn(
@@ -229,7 +222,7 @@ def _is_due(iteration: int, config: TrainConfig) -> bool:
 def _record(run: Run, replicas: Sequence[Replica], measured: Sequence[tuple[Tensor, Tensor] | None]) -> Run:
     """Return `run` with the replicas' parameters, and with the history and checkpoints due at this iteration."""
     config, i = run.config, run.iteration
-    like = config.initial_parameters(config.seeds[0])
+    like = {name: p[0] for name, p in run.theta.items()} or config.initial_parameters(config.seeds[0])
     stacked = unflatten(torch.stack([replica.theta for replica in replicas]).cpu(), like)
     theta = {name: p.clone() for name, p in stacked.items()}  # each with memory of its own, as a loaded run has
     checkpoints = run.checkpoints | ({i: theta} if i in config.checkpoint_at else {})

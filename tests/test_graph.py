@@ -120,3 +120,15 @@ def test_a_factor_moves_to_the_smaller_side(generator, function, moved):
     called = [node.target for node in graph.graph.nodes]
     product = next(i for i, target in enumerate(called) if target in PRODUCTS)
     assert (called.index(torch.ops.aten.mul.Tensor) > product) == moved
+
+
+def test_what_is_computed_twice_is_computed_once(generator):
+    x = torch.randn(3, 4, generator=generator)
+
+    def twice(x):
+        return (torch.exp(x).sum() + torch.exp(x).mean(),)
+
+    recorded = record(twice, x)
+    targets = [node.target for node in recorded.graph.nodes]
+    assert targets.count(torch.ops.aten.exp.default) == 1
+    assert torch.equal(recorded(x)[0], twice(x)[0])

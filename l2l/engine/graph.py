@@ -32,7 +32,11 @@ def record(function: Function, *example: Tensor) -> GraphModule:
             recorder.
         Exception: the function's own, of any type, if it raises one when called.
     """
+    from torch.fx.passes.dialect.common.cse_pass import CSEPass
+
     recorded = trace(function, *example)
+    if once := CSEPass()(recorded):  # what is computed twice is computed once
+        recorded = once.graph_module
     graph = recorded.graph
     for rewrite in REWRITES:
         for product in [node for node in graph.nodes if node.target in PRODUCTS]:

@@ -2,9 +2,10 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from queue import SimpleQueue
 from typing import NamedTuple
@@ -109,9 +110,8 @@ class Workers:
         if found := reason or of_measure:
             lost("training" if reason else "measuring", "called", found)
         self.engine = "called" if reason else "recorded"
-        self._pool, self._measuring = (  # the number of cores is a setting per thread
-            ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) for _ in range(2)
-        )
+        # The number of cores is a setting per thread.
+        self._pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
 
     @staticmethod
     def _some(count: int, make: Callable[[], Loop]) -> SimpleQueue[Loop]:
@@ -141,22 +141,33 @@ class Workers:
     def advance(self, replicas: list[Replica], blocks: Iterable[Block]) -> Iterator[list[Advanced]]:
         """Make block after block of outer updates; after each, yield the state of every replica.
 
-        A replica starts on its next block as soon as it has done one, and is measured meanwhile, so that no thread
-        waits for a slower one.
+        A replica goes on to its next block at once, so that no thread waits for a slower one or for the caller.
+        Meanwhile the calling thread measures: in any other one, glibc returns the memory of each operation's result to
+        the system, which takes longer than the operation.
         """
         blocks = iter(blocks)
-        block = next(blocks, None)
-        ahead = [self._pool.submit(self._work, replica, block) for replica in replicas] if block else []
-        while block:
-            measured, block, done = block.measured, next(blocks, None), []
-            for r, future in enumerate(ahead):
-                replica, losses = future.result()
-                if block:
-                    ahead[r] = self._pool.submit(self._work, replica, block)
-                done.append((replica, losses, self._measuring.submit(self.measure, replica) if measured else None))
-            yield [Advanced(replica, losses, m.result() if m else None) for replica, losses, m in done]
+        latest: Sequence[Replica | Future] = replicas
+        ahead: deque[tuple[Block, Sequence[Future]]] = deque()
 
-    def _work(self, replica: Replica, block: Block) -> tuple[Replica, Tensor]:
+        def submit_next() -> None:
+            nonlocal latest
+            if block := next(blocks, None):
+                latest = futures = [self._pool.submit(self._work, replica, block) for replica in latest]
+                ahead.append((block, futures))
+
+        submit_next()
+        submit_next()
+        while ahead:
+            block, futures = ahead.popleft()
+            done = [future.result() for future in futures]
+            submit_next()
+            yield [
+                Advanced(replica, losses, self.measure(replica) if block.measured else None) for replica, losses in done
+            ]
+
+    def _work(self, start: Replica | Future, block: Block) -> tuple[Replica, Tensor]:
+        # A future was submitted before, so that one of the threads is at it, or has done it.
+        replica, _ = start.result() if isinstance(start, Future) else (start, None)
         loop = self._loops.get()  # waits until one is idle
         try:
             return advance(replica, loop, block.updates, self._sample)
@@ -165,21 +176,28 @@ class Workers:
 
     def measure(self, replica: Replica) -> tuple[Tensor, Tensor]:
         """Return a replica's loss and mean initial gradient norm on the held-out tasks."""
-        loss, norm = self._measure(replica.theta, self._rates[0], *self._held_out)
+        with plain_modes(replica.theta.device):
+            loss, norm = self._measure(replica.theta, self._rates[0], *self._held_out)
         return loss, norm
 
     def __enter__(self) -> "Workers":
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for wait in (False, True):  # no pool goes on working while another one is waited for
-            for pool in (self._pool, self._measuring):
-                pool.shutdown(wait, cancel_futures=True)
+        self._pool.shutdown(cancel_futures=True)
 
 
 def cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def plain_modes(device: str | torch.device) -> Iterator[None]:
+    """Disable the default device and autocast that the caller may have set; the threads of the pool don't see them."""
+    elsewhere = torch.get_default_device().type != "cpu"  # a device as a mode slows every operation
+    with torch.device("cpu") if elsewhere else nullcontext(), torch.autocast(torch.device(device).type, enabled=False):
+        yield
 
 
 _alone, _threads_of_first, _inside = threading.Lock(), 1, 0
