@@ -1,5 +1,6 @@
 """Build the pages, run every notebook and every test, whatever fails; then list what failed: `python .ci/test.py`."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -8,8 +9,10 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTEST = [sys.executable, "-m", "pytest"]
-NOTEBOOKS = "-n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout 900 book"
-TESTS = "-n 2 --dist loadscope --durations 8 tests"
+CORES = min(os.cpu_count() or 1, 8)
+NOTEBOOKS = f"-n {CORES} --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout 900 book"
+# One more than cores: a test that waits, for a browser or another process, leaves its own idle.
+TESTS = f"-n {CORES + 1} --dist loadscope --durations 8 tests"
 PARTS = {
     "pages": ["make", "--no-print-directory", "book"],
     "notebooks": [*PYTEST, *NOTEBOOKS.split()],
