@@ -449,8 +449,10 @@ WATCH = """(() => {  // when each explorer came alive, in ms after the page was 
 
 
 def pages(loads: int = 15, frames: int = 300) -> dict:
-    """The built pages in Chromium: seconds until their explorers are alive, and milliseconds of frames while dragging."""
+    """The built pages in Chromium: seconds until their explorers are alive, and milliseconds of frames while dragging;
+    and meta-training in them, in Firefox too."""
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    firefox = next(filter(None, map(shutil.which, ("firefox-esr", "firefox"))), None)
     if chromium is None:
         return {"skipped": "there is no Chromium here"}
     if not all((HTML / f"{page}.html").is_file() for page in EXPLORED):
@@ -460,10 +462,11 @@ def pages(loads: int = 15, frames: int = 300) -> dict:
     except ImportError:
         return {"skipped": "playwright is not installed"}
     found, load = {page: {"seconds": []} for page in EXPLORED}, os.getloadavg()[0]
+    os.environ["NODE_OPTIONS"] = f"--require {HERE.parent / 'tests' / 'firefox.cjs'}"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
 
-        def opened(page, kind, scripts=()):
+        def opened(page, kind, scripts=(), browser=browser):
             context = browser.new_context(offline=True, viewport={"width": 1100, "height": 900})  # remembers nothing
             context.set_default_timeout(180_000)
             for script in (WATCH, *scripts):
@@ -495,9 +498,13 @@ def pages(loads: int = 15, frames: int = 300) -> dict:
                     "95 %": statistics.quantiles(values, n=20)[-1],
                 }
             tab.context.close()
-        training = trained_in_the_page(opened)
         version = browser.version
+        training = {f"Chromium {version}": trained_in_the_page(opened)}
         browser.close()
+        if firefox:
+            browser = playwright.firefox.launch(channel="moz-firefox", executable_path=firefox)
+            training[f"Firefox {browser.version}"] = trained_in_the_page(partial(opened, browser=browser))
+            browser.close()
     load = [load, os.getloadavg()[0]]  # says whether something else ran
     return {
         "machine": machine() | {"chromium": version, "load": load},
@@ -567,14 +574,14 @@ def elsewhere(results: dict) -> list[str]:
 
 
 def report_pages(results: dict) -> list[str]:
-    title = ["", "## The pages in Chromium", ""]
+    title = ["", "## The pages", ""]
     if "skipped" in results:
         return [*title, f"Not measured: {results['skipped']}."]
     about, found = results["machine"], results["pages"]
     loads = len(found["index"]["seconds"])
     lines = [
         *title,
-        f"Chromium {about['chromium']} without a screen, on {about['processor']}, {about['cores']} cores, {about['date']}. From disk: seconds from asking for a page until all of its explorers "
+        f"Chromium {about['chromium']} and, where it is named, Firefox, without a screen, on {about['processor']}, {about['cores']} cores, {about['date']}. From disk: seconds from asking for a page until all of its explorers "
         f"can be used, medians of {loads} loads, with the lowest and highest in brackets. While a point is dragged, a move in each of {results['frames']} frames: milliseconds of script in a frame, and "
         f"from one frame to the next (16.7 at best), medians and 95th percentiles. The machine's load average was {about['load'][0]:.1f} before and {about['load'][1]:.1f} after.",
         "",
@@ -586,12 +593,15 @@ def report_pages(results: dict) -> list[str]:
         cells = (f"{values[which]:.1f}" for values in frame for which in ("median", "95 %"))
         usable = f"{statistics.median(seconds):.2f} ({min(seconds):.2f}–{max(seconds):.2f})"
         lines.append(row([f"{name}, {point}", usable, *cells]))
-    rates, gaps = results["training"]["rates"], results["training"]["gaps"]
-    middle = {m: {how: statistics.median(values) for how, values in found.items()} for m, found in rates.items()}
+    return [*lines, *(line for name, found in results["training"].items() for line in report_training(name, found))]
+
+
+def report_training(browser: str, found: dict) -> list[str]:
+    rates, gaps = found["rates"], found["gaps"]
+    middle = {m: {how: statistics.median(values) for how, values in each.items()} for m, each in rates.items()}
     return [
-        *lines,
         "",
-        f"Meta-training in the playground, outer iterations a second of each method alone, medians of {len(rates['maml']['kernel'])} runs in turns. In single precision by the kernel in "
+        f"Meta-training in the playground in {browser}, outer iterations a second of each method alone, medians of {len(rates['maml']['kernel'])} runs in turns. In single precision by the kernel in "
         "WebAssembly, and in double precision in plain JavaScript, which is used where there is no WebAssembly:",
         "",
         row(["", "kernel", "plain JavaScript", "ratio"]),
@@ -601,7 +611,7 @@ def report_pages(results: dict) -> list[str]:
             for m, v in middle.items()
         ),
         "",
-        f"All three at once, each in its thread, did 15,000 iterations in {results['training']['seconds']:.0f} s; meanwhile a frame took {gaps['median']:.1f} ms (median; 95 %: {gaps['95 %']:.1f}, longest {gaps['longest']:.1f}).",
+        f"All three at once, each in its thread, did 15,000 iterations in {found['seconds']:.0f} s; meanwhile a frame took {gaps['median']:.1f} ms (median; 95 %: {gaps['95 %']:.1f}, longest {gaps['longest']:.1f}).",
     ]
 
 

@@ -66,7 +66,8 @@ class TrainConfig:
     network: MLP | Network | None = None
     """Another network; None is `MLP(sizes)`."""
     loss: str | OutputLoss = "mse"
-    """"mse" or "cross_entropy" (of labels); or a function (outputs, y) -> scalar, for the points of one task."""
+    """"mse" or "cross_entropy" (of labels, or of probabilities in the shape of the outputs); or a function
+    (outputs, y) -> scalar, for the points of one task."""
     optimizer: str | Optimizer = "adam"
     """Outer optimiser, "adam" as in the paper's released code, or an `Optimizer` of one's own."""
     seeds: tuple[int, ...] = (0,)

@@ -244,9 +244,10 @@ class Method:
     name: str
     """Its name in a run file."""
     meta_gradient: Callable[..., MetaGrad]
-    """`(theta, batch, *, alpha, steps, loss) -> MetaGrad`, with a gradient for each meta-parameter. In training `alpha`
-    is a tensor, zero-dimensional or [rates], so that a new value needs no recompilation; a method that can't be
-    recorded with a tensor gets the config's numbers."""
+    """`(theta, batch, *, alpha, steps, loss) -> MetaGrad`, with a gradient for each meta-parameter. `batch` is a
+    `Batch`, and `alpha` a number, a tuple with one for each step, or in its place a tensor, zero-dimensional or
+    [rates]: training checks the method with the config's numbers, and then passes a tensor, so that a new value needs
+    no recompilation, unless the method can't be recorded with one."""
     inner_loop: InnerLoop = inner_loop
     """`(theta, x, y, *, alpha, steps, loss) -> iterator` over the parameters that `loss` takes, after 0, 1, …,
     `steps` steps on one task. Meta-test uses it, as does all other code that adapts. For `fomaml` it also takes
@@ -291,7 +292,7 @@ def initial_gradient_norm(
 
     with torch.no_grad():
         grads = vmap(first_gradient)(batch.x_support, batch.y_support)
-        return torch.sqrt(sum(((g**2).flatten(1).sum(1) for g in grads.values()), start=torch.zeros(())))
+        return torch.sqrt(sum(((g**2).reshape(len(g), -1).sum(1) for g in grads.values()), start=torch.zeros(())))
 
 
 def check_batch(theta: Params, batch: Batch | SineBatch) -> None:

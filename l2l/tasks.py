@@ -25,7 +25,7 @@ class Batch(NamedTuple):
 
 
 class SineBatch(NamedTuple):
-    """A `Batch` of sinusoids, with the true amplitude and phase of each."""
+    """A `Batch` of sinusoids, with the true amplitude and phase of each in two more fields, which `train` omits."""
 
     x_support: Tensor  # [T, n, 1]
     y_support: Tensor  # [T, n, 1]

@@ -647,3 +647,70 @@ def test_the_examples_of_the_librarys_page_run(tmp_path, monkeypatch):
             assert page.run.engine == "recorded"
             assert all(p.isfinite().all() for p in page.run.theta.values())
     plt.close("all")
+
+
+# What a part raises, and targets that would teach nothing.
+
+
+class Gain(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.line, self.gain = nn.Linear(1, 1), nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, x):
+        return self.gain * self.line(x)
+
+
+def test_a_parameter_may_have_no_axes(generator):
+    network = l2l.from_module(Gain)
+    run = l2l.train(l2l.TrainConfig(network=network, iterations=5, log_every=5), progress=False)
+    theta = {name: p[0] for name, p in run.theta.items()}
+    assert theta["gain"].shape == ()
+    batch = l2l.SineTasks().sample(3, 4, 2, generator=generator)
+
+    def loss(params, x, y):
+        return ((network.apply(params, x) - y) ** 2).mean()
+
+    for x, y, norm in zip(*batch[:2], l2l.initial_gradient_norm(theta, batch, loss), strict=True):
+        leaves = {name: p.detach().requires_grad_() for name, p in theta.items()}
+        grads = torch.autograd.grad(loss(leaves, x, y), list(leaves.values()))
+        assert norm.item() == pytest.approx(sum(g.square().sum().item() for g in grads) ** 0.5, rel=1e-5)
+
+
+def test_an_error_says_whose_it_is():
+    def third_layer(theta, x, y, *, alpha, steps, loss):
+        yield {**theta, "W3": theta["W9"]}
+
+    def lost(theta, batch, **settings):
+        raise KeyError("W9")
+
+    for method, who in (
+        (l2l.Method("lost", lost), "the method lost"),
+        (l2l.Method("own", l2l.maml, third_layer), "the inner loop of own"),
+    ):
+        with pytest.raises(KeyError, match="W9") as raised:
+            l2l.train(l2l.TrainConfig(**QUICK, method=method, iterations=5), progress=False)
+        assert who in raised.value.__notes__[-1]
+
+
+class Weighted(Blobs):
+    """Blobs with probabilities for labels, times a number that is 1 for probabilities."""
+
+    def __init__(self, total):
+        self.total = total
+
+    def sample(self, *sizes, **how):
+        xs, ys, xq, yq = super().sample(*sizes, **how)
+        return l2l.Batch(xs, self.of(ys, xs), xq, self.of(yq, xq))
+
+    def of(self, labels, x):
+        return self.total * torch.nn.functional.one_hot(labels, 3).to(x.dtype)
+
+
+def test_cross_entropy_takes_probabilities_and_no_other_numbers():
+    config = l2l.TrainConfig(network=l2l.MLP((2, 8, 3)), loss="cross_entropy", iterations=2, log_every=2)
+    assert l2l.train(config, Weighted(1.0), progress=False).iteration == 2
+    with pytest.raises(ValueError, match="with a sum of 1 over the network's outputs; the family gives y from 0 to 2"):
+        l2l.train(config, Weighted(2.0), progress=False)
+    with pytest.raises(ValueError, match="cross_entropy takes labels, int64"):  # of one class, whose loss is always 0
+        l2l.train(l2l.TrainConfig(loss="cross_entropy", iterations=2), progress=False)

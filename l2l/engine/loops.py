@@ -2,7 +2,8 @@
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -61,15 +62,26 @@ def check_pure(who: str, function: Function, example: State) -> State:
 
     Raises:
         ValueError: the function modifies its arguments, or its two results differ.
+        Exception: the function's own, with a note that names it.
     """
     kept = tuple(x.clone() for x in example)
-    with torch.no_grad():
+    with torch.no_grad(), named(who):
         results = function(*example), function(*example)
     if not _same(example, kept):
         raise ValueError(f"{who} must return new tensors, but modifies those that it is given")
     if not _same(*results):
         raise ValueError(f"{who} must be a function of its arguments, but is random")
     return results[0]
+
+
+@contextmanager
+def named(who: str) -> Iterator[None]:
+    """Add to an error that a part raises which part it is."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"(raised when training checked {who})")
+        raise
 
 
 def _same(these: State, those: State) -> bool:

@@ -1,6 +1,6 @@
 """One seed's training: its state, and the step that advances it."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from torch import Tensor
 from l2l.adam import State
 from l2l.config import DTYPES, TrainConfig, part_name
 from l2l.engine.graph import Function
-from l2l.engine.loops import Loop
+from l2l.engine.loops import Loop, named
 from l2l.methods import MetaGrad, Rate, initial_gradient_norm
 from l2l.net import Params, flatten, unflatten
 from l2l.tasks import TRAIN, Batch, TaskFamily, stream, tensors_of
@@ -149,8 +149,13 @@ def check_parts(config: TrainConfig, x: Tensor, y: Tensor) -> None:
     theta = {name: p.to(x.device) for name, p in config.initial_parameters(config.seeds[0]).items()}
     iterates = method.inner_loop(theta, x[0], y[0], alpha=config.alpha, steps=config.steps, loss=loss)
     sequence = isinstance(iterates, Iterable) and not isinstance(iterates, Mapping | Tensor)
+
+    def iterated() -> Iterator[Params]:
+        with named(f"the inner loop of {method.name}"):
+            yield from islice(iterates, config.steps + 2)
+
     count = 0
-    for phi in islice(iterates, config.steps + 2) if sequence else ():
+    for phi in iterated() if sequence else ():
         if not count:  # before the inner loop differentiates the loss
             _check_loss(config, phi, x[0], y)
         count += 1
@@ -179,6 +184,13 @@ def _check_loss(config: TrainConfig, phi: Params, x: Tensor, y: Tensor) -> None:
         if len(out := y[(y < 0) & (y != IGNORED) | (y >= classes)]):
             raise ValueError(
                 f"labels must be ≥ 0 and below {classes}, the number of the network's outputs, got {int(out[0])}"
+            )
+    if config.loss == "cross_entropy" and probabilities:
+        sums = y.sum(min(1, outputs.ndim - 1) + 1)
+        if (y < 0).any() or not torch.allclose(sums, torch.ones_like(sums)):
+            raise ValueError(
+                "cross_entropy takes labels, int64, or probabilities, ≥ 0 with a sum of 1 over the network's outputs; "
+                f"the family gives y from {y.min().item():.3g} to {y.max().item():.3g}"
             )
     value = loss(phi, x, y[0])
     if not isinstance(value, Tensor) or value.shape != ():
