@@ -74,8 +74,8 @@ class TrainConfig:
     """One replica for each seed. A seed fixes the initialisation and the stream of tasks, for any method."""
     log_every: int = 250
     """Iterations between two entries of the history, which also has one before the first and after the last update. An
-    entry, on 200 held-out tasks, takes as long as ten updates, and beside them where a core is idle; with fewer than
-    some twenty iterations in between, or all cores at work, logging makes training slower."""
+    entry, on 200 held-out tasks, takes as long as ten updates, but is made beside them where a core is idle. Training
+    is slower where all cores are at work, or entries are fewer than some twenty iterations apart."""
     checkpoint_at: tuple[int, ...] = ()
     """Iterations after which the parameters are kept; 0 is the initialisation."""
     dtype: str = "float32"

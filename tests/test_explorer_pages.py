@@ -460,6 +460,13 @@ def as_sent(family):
     return json.loads(json.dumps(asdict(family)))
 
 
+def assert_it_trained_as_torch(method, history):
+    run = l2l.train(l2l.TrainConfig(method=method, iterations=50, log_every=50), progress=False)
+    norms = dict(zip(history["iteration"], history["norm"], strict=True))
+    for i, expected in zip((0, 50), run.history["initial_gradient_norm"][:, 0].tolist(), strict=True):
+        assert norms[i] == pytest.approx(expected, rel=5e-3)
+
+
 def test_metatrain_trains_pauses_and_starts_again(tab, book):
     tab.add_init_script(WORKERS)
     shown = Explorer(tab, book, "metatrain")
@@ -483,11 +490,7 @@ def test_metatrain_trains_pauses_and_starts_again(tab, book):
     now = shown.now
     assert {one["precision"] for one in now["seen"].values()} == {"single"}
     for method in ("maml", "fomaml", "pretrain"):
-        run = l2l.train(l2l.TrainConfig(method=method, iterations=50, log_every=50), progress=False)
-        history = now["seen"][method]["history"]
-        norms = dict(zip(history["iteration"], history["norm"], strict=True))
-        for i, expected in zip((0, 50), run.history["initial_gradient_norm"][:, 0].tolist(), strict=True):
-            assert norms[i] == pytest.approx(expected, rel=5e-3)
+        assert_it_trained_as_torch(method, now["seen"][method]["history"])
     assert shown.rows() != start
     shown.press("Resume")
     tab.wait_for_function(f"{TRAINING}.seen.maml.iteration > {now['seen']['maml']['iteration']}")

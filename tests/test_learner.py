@@ -37,17 +37,20 @@ def task_of(shown):
     return state["tasks"][state["at"]]
 
 
-def draw(shown, curve, points=41):
-    """Draw with the mouse, from left to right."""
-    plot = shown.root.locator(".l2l-plot").first
-    plot.scroll_into_view_if_needed()
-    box = plot.bounding_box()
+def places(box, curve, points=41):
+    """Where the curve is in the window, from left to right, given the box of the plot."""
     width, height = box["width"] - LEFT - RIGHT, box["height"] - TOP - BOTTOM
     x = np.linspace(-5, 5, points)
-    for i, (across, up) in enumerate(zip(x, np.clip(curve(x), -REACH, REACH), strict=True)):
-        shown.tab.mouse.move(
-            box["x"] + LEFT + (across + 5) / 10 * width, box["y"] + TOP + (REACH - up) / (2 * REACH) * height
-        )
+    for across, up in zip(x, np.clip(curve(x), -REACH, REACH), strict=True):
+        yield box["x"] + LEFT + (across + 5) / 10 * width, box["y"] + TOP + (REACH - up) / (2 * REACH) * height
+
+
+def draw(shown, curve):
+    """Draw with the mouse."""
+    plot = shown.root.locator(".l2l-plot").first
+    plot.scroll_into_view_if_needed()
+    for i, place in enumerate(places(plot.bounding_box(), curve)):
+        shown.tab.mouse.move(*place)
         if i == 0:
             shown.tab.mouse.down()
     shown.tab.mouse.up()

@@ -11,10 +11,8 @@ import numpy as np
 import pytest
 from conftest import HTML, PATIENCE, served
 from explorers import ADDRESSES, STATE, UNSEEN, number
-from test_explorer_pages import assert_numbers_are_torchs
-from test_learner import BOTTOM, LEFT, REACH, RIGHT, TOP, assert_errors, assert_same, executed, least_squares, task_of
-
-import l2l
+from test_explorer_pages import assert_it_trained_as_torch, assert_numbers_are_torchs
+from test_learner import assert_errors, assert_same, executed, least_squares, places, task_of
 
 webdriver = pytest.importorskip("selenium.webdriver")
 from selenium.webdriver.common.actions.action_builder import ActionBuilder  # noqa: E402 (where there is selenium)
@@ -171,23 +169,17 @@ def test_it_trains_in_single_precision_as_torch_does(shown):
     seen.press("Pause")
     for method, one in seen.now["seen"].items():
         assert one["precision"] == "single"
-        run = l2l.train(l2l.TrainConfig(method=method, iterations=50, log_every=50), progress=False)
-        norms = dict(zip(one["history"]["iteration"], one["history"]["norm"], strict=True))
-        for i, expected in zip((0, 50), run.history["initial_gradient_norm"][:, 0].tolist(), strict=True):
-            assert norms[i] == pytest.approx(expected, rel=5e-3)
+        assert_it_trained_as_torch(method, one["history"])
 
 
-def draw(seen, curve, points=41):
-    """Draw with the mouse, from left to right."""
+def draw(seen, curve):
+    """Draw with the mouse."""
     actions = ActionBuilder(seen.driver, duration=0)
     mouse = actions.pointer_action
     plot = seen.in_view(seen.root.find_element("css selector", ".l2l-plot"))
     box = seen.driver.execute_script("return arguments[0].getBoundingClientRect().toJSON()", plot)
-    width, height = box["width"] - LEFT - RIGHT, box["height"] - TOP - BOTTOM
-    x = np.linspace(-5, 5, points)
-    for i, (across, up) in enumerate(zip(x, np.clip(curve(x), -REACH, REACH), strict=True)):
-        right, down = LEFT + (across + 5) / 10 * width, TOP + (REACH - up) / (2 * REACH) * height
-        mouse.move_to_location(round(box["x"] + right), round(box["y"] + down))
+    for i, place in enumerate(places(box, curve)):
+        mouse.move_to_location(*map(round, place))
         if i == 0:
             mouse.pointer_down()
     mouse.pointer_up()

@@ -173,30 +173,36 @@ def _check_loss(config: TrainConfig, phi: Params, x: Tensor, y: Tensor) -> None:
         outputs = network.apply(phi, x)
     except RuntimeError as error:
         raise ValueError(f"the network can't take the family's x, {[*x.shape]} of each task: {error}") from error
-    probabilities = y[0].shape == outputs.shape and y.is_floating_point()
-    if config.loss == "cross_entropy" and not probabilities:
-        if y.dtype != torch.int64:
-            raise TypeError(f"labels must be int64, got {str(y.dtype).removeprefix('torch.')}")
-        expected = [*outputs.shape]
-        classes = expected.pop(min(1, outputs.ndim - 1))
-        if [*y[0].shape] != expected:
-            raise ValueError(f"a task's labels must have shape {expected}, got {[*y[0].shape]}")
-        if len(out := y[(y < 0) & (y != IGNORED) | (y >= classes)]):
-            raise ValueError(
-                f"labels must be ≥ 0 and below {classes}, the number of the network's outputs, got {int(out[0])}"
-            )
-    if config.loss == "cross_entropy" and probabilities:
-        sums = y.sum(min(1, outputs.ndim - 1) + 1)
-        if (y < 0).any() or not torch.allclose(sums, torch.ones_like(sums)):
-            raise ValueError(
-                "cross_entropy takes labels, int64, or probabilities, ≥ 0 with a sum of 1 over the network's outputs; "
-                f"the family gives y from {y.min().item():.3g} to {y.max().item():.3g}"
-            )
+    if config.loss == "cross_entropy":
+        _check_targets(outputs, y)
     value = loss(phi, x, y[0])
     if not isinstance(value, Tensor) or value.shape != ():
         found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
         name = part_name(config.loss)
         raise TypeError(f"loss must return a differentiable tensor without axes; {name} returns {found}")
+
+
+def _check_targets(outputs: Tensor, y: Tensor) -> None:
+    """Raise unless the tasks' y are such as cross-entropy takes, given the network's outputs for one task."""
+    axis = min(1, outputs.ndim - 1)  # of classes
+    if y[0].shape == outputs.shape and y.is_floating_point():
+        sums = y.sum(axis + 1)
+        if (y < 0).any() or not torch.allclose(sums, torch.ones_like(sums)):
+            raise ValueError(
+                "cross_entropy takes labels, int64, or probabilities, ≥ 0 with a sum of 1 over the network's outputs; "
+                f"the family gives y from {y.min().item():.3g} to {y.max().item():.3g}"
+            )
+        return
+    if y.dtype != torch.int64:
+        raise TypeError(f"labels must be int64, got {str(y.dtype).removeprefix('torch.')}")
+    expected = [*outputs.shape]
+    classes = expected.pop(axis)
+    if [*y[0].shape] != expected:
+        raise ValueError(f"a task's labels must have shape {expected}, got {[*y[0].shape]}")
+    if len(out := y[(y < 0) & (y != IGNORED) | (y >= classes)]):
+        raise ValueError(
+            f"labels must be ≥ 0 and below {classes}, the number of the network's outputs, got {int(out[0])}"
+        )
 
 
 def sampler(family: TaskFamily, config: TrainConfig, device: str | torch.device) -> Sample:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from itertools import islice
 from queue import SimpleQueue
 from typing import NamedTuple
 
@@ -145,29 +146,27 @@ class Workers:
         Meanwhile the calling thread measures: in any other one, glibc returns the memory of each operation's result to
         the system, which takes longer than the operation.
         """
-        blocks = iter(blocks)
-        latest: Sequence[Replica | Future] = replicas
-        ahead: deque[tuple[Block, Sequence[Future]]] = deque()
-
-        def submit_next() -> None:
-            nonlocal latest
-            if block := next(blocks, None):
-                latest = futures = [self._pool.submit(self._work, replica, block) for replica in latest]
-                ahead.append((block, futures))
-
-        submit_next()
-        submit_next()
+        submitted = self._submitted(replicas, blocks)
+        ahead = deque(islice(submitted, 2))
         while ahead:
             block, futures = ahead.popleft()
             done = [future.result() for future in futures]
-            submit_next()
+            ahead.extend(islice(submitted, 1))
             yield [
                 Advanced(replica, losses, self.measure(replica) if block.measured else None) for replica, losses in done
             ]
 
+    def _submitted(
+        self, replicas: Sequence[Replica | Future], blocks: Iterable[Block]
+    ) -> Iterator[tuple[Block, list[Future]]]:
+        """Submit block after block, each when asked for; a replica's next one waits for the future of its last."""
+        for block in blocks:
+            replicas = futures = [self._pool.submit(self._work, replica, block) for replica in replicas]
+            yield block, futures
+
     def _work(self, start: Replica | Future, block: Block) -> tuple[Replica, Tensor]:
         # A future was submitted before, so that one of the threads is at it, or has done it.
-        replica, _ = start.result() if isinstance(start, Future) else (start, None)
+        replica = start.result()[0] if isinstance(start, Future) else start
         loop = self._loops.get()  # waits until one is idle
         try:
             return advance(replica, loop, block.updates, self._sample)
